@@ -1,0 +1,1 @@
+//! Who is connected to a throng node, who is subscribed to what, and the fan-out to all of them.
