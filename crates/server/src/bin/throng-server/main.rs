@@ -1,1 +1,3 @@
+//! `throng-server`: reads its settings, starts the server, and stops it on a signal.
+
 fn main() {}
