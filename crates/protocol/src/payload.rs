@@ -1,0 +1,83 @@
+use std::fmt;
+
+use bytes::Bytes;
+
+/// What an application sends: JSON text on JSON connections, any bytes on Protobuf connections.
+///
+/// Never parsed on the way through. Clones share the bytes, and a decoded payload is a slice of the frame it came
+/// in: whoever keeps one longer than the frame should keep a [`detached`](Self::detached) copy.
+/// The empty payload stands for "none": both codecs leave it out.
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// Wraps bytes as they are.
+    pub const fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The bytes, without another reference count.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Length in bytes.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when there is no payload.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A copy in a buffer of its own size, which keeps no frame alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<String> for Payload {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&'static str> for Payload {
+    fn from(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Shows at most 64 bytes, so that a debug line stays a line.
+impl fmt::Debug for Payload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(64)];
+        let more = if shown.len() < self.0.len() { "…" } else { "" };
+        write!(formatter, "Payload({}: \"{}\"{more})", self.0.len(), shown.escape_ascii())
+    }
+}
