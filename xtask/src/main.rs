@@ -1,1 +1,60 @@
-fn main() {}
+//! The chores of the workspace as functions: `cargo xtask --help` lists them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod ci;
+mod conformance;
+mod deny;
+mod docs_check;
+mod layers;
+mod process;
+mod server;
+mod tools;
+mod workspace;
+
+/// The chores of the throng workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run the gate: all checks that a change must pass
+    Ci(ci::Args),
+    /// Prove that crates and modules depend downwards only
+    Layers,
+    /// Check that what the documents name exists
+    DocsCheck,
+    /// Check licences, banned crates, sources and advisories
+    Deny(deny::Args),
+    /// Run the Autobahn cases against the echo endpoint
+    Conformance(conformance::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Ci(args) => ci::run(&args),
+        Task::Layers => layers::run(),
+        Task::DocsCheck => docs_check::run(command()),
+        Task::Deny(args) => deny::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command line itself, for those who check what documents say of it.
+fn command() -> clap::Command {
+    Cli::command()
+}

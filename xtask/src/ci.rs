@@ -1,0 +1,164 @@
+//! `cargo xtask ci`: the gate. Every step must pass; the first that fails ends the run.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
+
+use crate::{conformance, deny, docs_check, layers, process, server, workspace};
+
+/// One step of the gate.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn() -> Result<()>,
+}
+
+/// The steps in their order. All cargo steps use the dev profile, so that dependencies are built once for
+/// them, until the release server is needed.
+const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "the formatter would change nothing", run: fmt },
+    Step {
+        name: "clippy",
+        what: "no warning in libraries, binaries, tests, examples and benches",
+        run: clippy,
+    },
+    Step { name: "features", what: "every feature compiles alone", run: features },
+    Step { name: "layers", what: "dependencies point downwards only", run: layers::run },
+    Step { name: "test", what: "cargo test --workspace", run: test },
+    Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    Step {
+        name: "deny",
+        what: "licences, banned crates, sources, advisories",
+        run: || deny::run(&Default::default()),
+    },
+    Step {
+        name: "docs-check",
+        what: "what the documents name exists",
+        run: || docs_check::run(crate::command()),
+    },
+    Step { name: "fuzz", what: "the fuzz targets compile", run: fuzz },
+    Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
+    Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
+];
+
+/// Options of `cargo xtask ci`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only these steps
+    #[arg(long, value_name = "STEP,…", value_delimiter = ',', value_parser = names())]
+    only: Vec<String>,
+    /// Leave these steps out
+    #[arg(long, value_name = "STEP,…", value_delimiter = ',', value_parser = names())]
+    skip: Vec<String>,
+    /// List the steps and stop
+    #[arg(long)]
+    list: bool,
+}
+
+fn names() -> PossibleValuesParser {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
+}
+
+/// Runs the steps.
+///
+/// # Errors
+///
+/// The first step that fails, by name.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let steps: Vec<_> = STEPS.iter().filter(|step| args.wants(step.name)).collect();
+    if args.list {
+        for step in &steps {
+            println!("{:<12} {}", step.name, step.what);
+        }
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        println!("\n=== {}/{} {}: {}", index + 1, steps.len(), step.name, step.what);
+        let began = Instant::now();
+        (step.run)()
+            .with_context(|| format!("step `{}` failed after {}", step.name, shown(began.elapsed())))?;
+        println!("--- {}: ok, {}", step.name, shown(began.elapsed()));
+        times.push(format!("{} {}", step.name, shown(began.elapsed())));
+    }
+    println!("\nci: all {} steps passed in {} ({})", steps.len(), shown(begin.elapsed()), times.join(", "));
+    Ok(())
+}
+
+impl Args {
+    fn wants(&self, name: &str) -> bool {
+        (self.only.is_empty() || self.only.iter().any(|only| only == name))
+            && !self.skip.iter().any(|skip| skip == name)
+    }
+}
+
+fn shown(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    }
+}
+
+fn fmt() -> Result<()> {
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
+    match fuzz_manifest() {
+        Some(manifest) => {
+            process::run(workspace::cargo().args(["fmt", "--check", "--manifest-path", &manifest]))
+        }
+        None => Ok(()),
+    }
+}
+
+fn clippy() -> Result<()> {
+    // --all-targets includes the benches, so that they are compiled here and need no step of their own.
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny=warnings"];
+    process::run(workspace::cargo().args(arguments))
+}
+
+/// Checks each package without its default features, and with each feature alone.
+fn features() -> Result<()> {
+    for package in workspace::Metadata::own()?.packages {
+        let alone = package.features.keys().filter(|feature| *feature != "default");
+        let sets: Vec<&str> = std::iter::once("").chain(alone.map(String::as_str)).collect();
+        if sets.len() == 1 && !package.features.contains_key("default") {
+            continue;
+        }
+        for set in sets {
+            let mut check = workspace::cargo();
+            check.args(["check", "--quiet", "--locked", "--no-default-features", "--package", &package.name]);
+            println!("{} with {}", package.name, if set.is_empty() { "no features" } else { set });
+            process::run(check.args(["--features", set]))?;
+        }
+    }
+    Ok(())
+}
+
+fn test() -> Result<()> {
+    process::run(workspace::cargo().args(["test", "--workspace", "--locked"]))
+}
+
+fn doc() -> Result<()> {
+    let mut doc = workspace::cargo();
+    process::run(doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The fuzz targets are a workspace of their own; it shares our target directory.
+fn fuzz() -> Result<()> {
+    let manifest = fuzz_manifest().context("there is no fuzz/Cargo.toml")?;
+    let target = workspace::Metadata::own()?.target_directory;
+    let mut clippy = workspace::cargo();
+    clippy.args(["clippy", "--all-targets", "--manifest-path", &manifest, "--", "--deny=warnings"]);
+    process::run(clippy.env("CARGO_TARGET_DIR", target))
+}
+
+fn fuzz_manifest() -> Option<String> {
+    let manifest = workspace::root().join("fuzz/Cargo.toml");
+    fs::exists(&manifest).is_ok_and(|exists| exists).then(|| manifest.display().to_string())
+}
