@@ -2,6 +2,8 @@
 
 mod channel;
 mod code;
+mod codec;
+mod error;
 mod limits;
 mod message;
 mod payload;
@@ -10,6 +12,8 @@ pub mod frame;
 
 pub use channel::{ChannelName, ChannelNameError};
 pub use code::{DisconnectCode, ErrorCode, UnsubscribeCode, close_code_reconnects};
+pub use codec::{Commands, Format, Replies};
+pub use error::DecodeError;
 pub use limits::Limits;
 pub use message::*;
 pub use payload::Payload;

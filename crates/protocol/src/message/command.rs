@@ -94,7 +94,7 @@ message! {
         /// Bit 0: channel ids would be understood. Bit 1: a failed recovery is to be error 112.
         pub flag: i64 = 14,
         /// Kind of subscription (`type` on the wire): 0 stream, 1 to 3 maps, 4 shared poll.
-        pub kind: i32 = 15,
+        pub kind: i32 = 15 "type",
     }
 
     /// Leaves a channel.
@@ -110,7 +110,7 @@ message! {
         /// The application's data.
         pub data: Payload = 2,
         /// Kind of subscription meant (`type` on the wire): 0 stream, 1 map.
-        pub kind: i32 = 3,
+        pub kind: i32 = 3 "type",
         /// Key of the map entry to set.
         pub key: String = 4,
         /// True to remove the map entry instead.
@@ -168,6 +168,6 @@ message! {
         /// The new JWT.
         pub token: String = 2,
         /// What to do (`type` on the wire): 0 refresh, 1 and 2 track and untrack shared-poll keys.
-        pub kind: i32 = 3,
+        pub kind: i32 = 3 "type",
     }
 }

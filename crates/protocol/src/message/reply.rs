@@ -19,18 +19,6 @@ pub enum Reply {
     },
 }
 
-/// Why a request failed. Usually made from an [`ErrorCode`](crate::ErrorCode).
-#[derive(Clone, Debug, Default, Eq, PartialEq, thiserror::Error)]
-#[error("{message} ({code})")]
-pub struct ErrorReply {
-    /// What went wrong; 100 to 113 are the protocol's own, 400 to 1999 the application's.
-    pub code: u32,
-    /// The same for people.
-    pub message: Cow<'static, str>,
-    /// True when the same request may succeed later.
-    pub temporary: bool,
-}
-
 choice! {
     /// The result of a request: the variant has the request's name.
     pub enum Outcome {
@@ -58,6 +46,18 @@ choice! {
 }
 
 message! {
+    /// Why a request failed. Usually made from an [`ErrorCode`](crate::ErrorCode).
+    #[derive(thiserror::Error)]
+    #[error("{message} ({code})")]
+    pub struct ErrorReply {
+        /// What went wrong; 100 to 113 are the protocol's own, 400 to 1999 the application's.
+        pub code: u32 = 1,
+        /// The same for people.
+        pub message: Cow<'static, str> = 2,
+        /// True when the same request may succeed later.
+        pub temporary: bool = 3,
+    }
+
     /// Welcomes a client.
     pub struct ConnectResult {
         /// Id of the connection; never empty.
@@ -113,7 +113,7 @@ message! {
         /// Delta compression is on.
         pub delta: bool = 13,
         /// Kind of subscription (`type` on the wire): 0 stream, 1 map, 4 shared poll.
-        pub kind: i32 = 15,
+        pub kind: i32 = 15 "type",
     }
 
     /// Nothing to tell.

@@ -1,9 +1,13 @@
-/// Declares messages as tables: every field with its type and its Protobuf number.
+/// Declares messages as tables, from which the struct and both codecs are made.
+///
+/// A field is `pub name: Type = N`, where `N` is its Protobuf number; the name is its JSON key too. After the
+/// number may stand a text (another JSON key), `always` (written in JSON even when it is zero) or `zigzag` (an
+/// `i64` that Protobuf sends as `sint64`).
 macro_rules! message {
     ($(
         $(#[$meta:meta])*
         pub struct $name:ident {
-            $($(#[$field_meta:meta])* pub $field:ident: $type:ty = $number:literal $($rule:ident)?,)*
+            $($(#[$field_meta:meta])* pub $field:ident: $type:ty = $number:literal $($key:literal)? $($rule:ident)?,)*
         }
     )+) => {$(
         $(#[$meta])*
@@ -11,10 +15,77 @@ macro_rules! message {
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
         }
+
+        impl crate::codec::field::Message for $name {
+            fn write_members(&self, _object: &mut crate::codec::json::Object<'_>) {
+                $(if message!(@is_written self.$field $($rule)?) {
+                    _object.member(
+                        concat!("\"", message!(@key $field $($key)?), "\":"),
+                        |out| crate::codec::field::Field::write(&self.$field, out),
+                    );
+                })*
+            }
+
+            fn read_member(
+                &mut self,
+                key: &str,
+                reader: &mut crate::codec::json::Reader<'_>,
+            ) -> Result<(), crate::DecodeError> {
+                match key {
+                    $(message!(@key $field $($key)?) => {
+                        crate::codec::field::Field::read(&mut self.$field, reader)
+                    })*
+                    _ => reader.skip(),
+                }
+            }
+
+            fn fields_len(&self) -> usize {
+                0 $(+ if crate::codec::field::Field::is_zero(&self.$field) {
+                    0
+                } else {
+                    crate::codec::field::Field::field_len(&message!(@sent self.$field $($rule)?), $number)
+                })*
+            }
+
+            fn put_fields(&self, _out: &mut bytes::BytesMut) {
+                $(if !crate::codec::field::Field::is_zero(&self.$field) {
+                    crate::codec::field::Field::put_field(&message!(@sent self.$field $($rule)?), $number, _out);
+                })*
+            }
+
+            fn take_field(
+                &mut self,
+                number: u32,
+                _value: crate::codec::protobuf::WireValue<'_>,
+            ) -> Result<(), crate::DecodeError> {
+                match number {
+                    $($number => message!(@take self.$field, _value $($rule)?),)*
+                    _ => Ok(()),
+                }
+            }
+        }
     )+};
+
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+
+    (@is_written $self:ident.$field:ident always) => { true };
+    (@is_written $self:ident.$field:ident $($rule:ident)?) => {
+        !crate::codec::field::Field::is_zero(&$self.$field)
+    };
+
+    (@sent $self:ident.$field:ident zigzag) => { crate::codec::field::zigzag($self.$field) };
+    (@sent $self:ident.$field:ident $($rule:ident)?) => { $self.$field };
+
+    (@take $self:ident.$field:ident, $value:ident zigzag) => {
+        $value.varint().map(|number| $self.$field = crate::codec::field::unzigzag(number))
+    };
+    (@take $self:ident.$field:ident, $value:ident $($rule:ident)?) => {
+        crate::codec::field::Field::merge(&mut $self.$field, $value)
+    };
 }
 
-/// Declares an envelope's bodies, of which one is there: each with its message, Protobuf number and JSON key.
+/// Declares the bodies of an envelope, of which one is there: each with its message, Protobuf number and JSON key.
 macro_rules! choice {
     (
         $(#[$meta:meta])*
@@ -26,6 +97,64 @@ macro_rules! choice {
         #[derive(Clone, Debug, Eq, PartialEq)]
         pub enum $name {
             $($(#[$variant_meta])* $variant($message),)+
+        }
+
+        impl $name {
+            /// Its name on the wire, for logs and metrics.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $key,)+
+                }
+            }
+        }
+
+        $(impl From<$message> for $name {
+            fn from(message: $message) -> Self {
+                Self::$variant(message)
+            }
+        })+
+
+        impl crate::codec::field::Choice for $name {
+            fn read_member(
+                key: &str,
+                reader: &mut crate::codec::json::Reader<'_>,
+            ) -> Result<Option<Self>, crate::DecodeError> {
+                match key {
+                    $($key => crate::codec::field::Value::read_json(reader).map(Self::$variant).map(Some),)+
+                    _ => Ok(None),
+                }
+            }
+
+            fn write_member(&self, object: &mut crate::codec::json::Object<'_>) {
+                match self {
+                    $(Self::$variant(message) => object.member(
+                        concat!("\"", $key, "\":"),
+                        |out| crate::codec::field::Value::write_json(message, out),
+                    ),)+
+                }
+            }
+
+            fn from_field(
+                number: u32,
+                value: crate::codec::protobuf::WireValue<'_>,
+            ) -> Result<Option<Self>, crate::DecodeError> {
+                match number {
+                    $($number => crate::codec::field::Value::from_wire(value).map(Self::$variant).map(Some),)+
+                    _ => Ok(None),
+                }
+            }
+
+            fn field_len(&self) -> usize {
+                match self {
+                    $(Self::$variant(message) => crate::codec::field::Field::field_len(message, $number),)+
+                }
+            }
+
+            fn put_field(&self, out: &mut bytes::BytesMut) {
+                match self {
+                    $(Self::$variant(message) => crate::codec::field::Field::put_field(message, $number, out),)+
+                }
+            }
         }
     };
 }

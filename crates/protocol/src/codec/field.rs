@@ -1,0 +1,455 @@
+//! How the fields of the message tables are read and written, in both formats.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+
+use super::json::{self, Object};
+use super::protobuf::{self, WireType, WireValue};
+use crate::{DecodeError, Payload};
+
+/// A message: a struct declared with `message!`.
+pub(crate) trait Message: Default {
+    /// Writes the members of the JSON object.
+    fn write_members(&self, object: &mut Object<'_>);
+    /// Reads the value of the member `key`; a key that the table does not have is skipped.
+    fn read_member(&mut self, key: &str, reader: &mut json::Reader<'_>) -> Result<(), DecodeError>;
+    /// Length of the Protobuf fields, in bytes.
+    fn fields_len(&self) -> usize;
+    /// Writes the Protobuf fields.
+    fn put_fields(&self, out: &mut BytesMut);
+    /// Takes one Protobuf field; a number that the table does not have is ignored.
+    fn take_field(&mut self, number: u32, value: WireValue<'_>) -> Result<(), DecodeError>;
+}
+
+/// One of several messages: an enum declared with `choice!`. What no variant reads is left to the caller as `None`.
+pub(crate) trait Choice: Sized {
+    /// Reads the value of the member `key`, if that is one of the choices; else nothing is read.
+    fn read_member(key: &str, reader: &mut json::Reader<'_>) -> Result<Option<Self>, DecodeError>;
+    /// Writes the choice as a member of a JSON object.
+    fn write_member(&self, object: &mut Object<'_>);
+    /// Reads the Protobuf field, if its number is one of the choices.
+    fn from_field(number: u32, value: WireValue<'_>) -> Result<Option<Self>, DecodeError>;
+    /// Length of the choice as a Protobuf field, in bytes.
+    fn field_len(&self) -> usize;
+    /// Writes the choice as a Protobuf field.
+    fn put_field(&self, out: &mut BytesMut);
+}
+
+/// A single value: a scalar, a text, a payload, a message. In JSON `null` reads as the zero value.
+pub(crate) trait Value: Sized {
+    /// How Protobuf frames the value.
+    const WIRE_TYPE: WireType;
+    /// True for the value that is left out.
+    fn is_default(&self) -> bool;
+    /// Writes JSON.
+    fn write_json(&self, out: &mut BytesMut);
+    /// Reads JSON.
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError>;
+    /// Length in Protobuf without the key, in bytes.
+    fn bare_len(&self) -> usize;
+    /// Writes Protobuf without the key.
+    fn put_bare(&self, out: &mut BytesMut);
+    /// Reads Protobuf.
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError>;
+}
+
+/// What a table's field can be: a value, an optional message, a list or a map.
+pub(crate) trait Field {
+    /// True for a field that is left out.
+    fn is_zero(&self) -> bool;
+    /// Writes JSON.
+    fn write(&self, out: &mut BytesMut);
+    /// Reads JSON.
+    fn read(&mut self, reader: &mut json::Reader<'_>) -> Result<(), DecodeError>;
+    /// Length in Protobuf with the key (with every key, in lists and maps), in bytes.
+    fn field_len(&self, number: u32) -> usize;
+    /// Writes Protobuf with the key.
+    fn put_field(&self, number: u32, out: &mut BytesMut);
+    /// Reads Protobuf. Lists and maps grow, messages are merged, the rest is replaced.
+    fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError>;
+}
+
+impl<V: Value> Field for V {
+    fn is_zero(&self) -> bool {
+        self.is_default()
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        self.write_json(out);
+    }
+
+    fn read(&mut self, reader: &mut json::Reader<'_>) -> Result<(), DecodeError> {
+        *self = Value::read_json(reader)?;
+        Ok(())
+    }
+
+    fn field_len(&self, number: u32) -> usize {
+        protobuf::key_len(number) + self.bare_len()
+    }
+
+    fn put_field(&self, number: u32, out: &mut BytesMut) {
+        protobuf::put_key(number, V::WIRE_TYPE, out);
+        self.put_bare(out);
+    }
+
+    fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        *self = Value::from_wire(value)?;
+        Ok(())
+    }
+}
+
+impl<M: Message> Field for Option<M> {
+    fn is_zero(&self) -> bool {
+        self.is_none()
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        if let Some(message) = self {
+            message.write_json(out);
+        }
+    }
+
+    fn read(&mut self, reader: &mut json::Reader<'_>) -> Result<(), DecodeError> {
+        *self = if reader.take_null() { None } else { Some(Value::read_json(reader)?) };
+        Ok(())
+    }
+
+    fn field_len(&self, number: u32) -> usize {
+        self.as_ref().map_or(0, |message| message.field_len(number))
+    }
+
+    fn put_field(&self, number: u32, out: &mut BytesMut) {
+        if let Some(message) = self {
+            message.put_field(number, out);
+        }
+    }
+
+    fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        merge_message(self.get_or_insert_default(), value)
+    }
+}
+
+impl<V: Value> Field for Vec<V> {
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        json::write_array(self, out);
+    }
+
+    fn read(&mut self, reader: &mut json::Reader<'_>) -> Result<(), DecodeError> {
+        self.clear();
+        reader.array(|reader| {
+            reader.count_element()?;
+            self.push(Value::read_json(reader)?);
+            Ok(())
+        })
+    }
+
+    fn field_len(&self, number: u32) -> usize {
+        self.iter().map(|value| value.field_len(number)).sum()
+    }
+
+    fn put_field(&self, number: u32, out: &mut BytesMut) {
+        for value in self {
+            value.put_field(number, out);
+        }
+    }
+
+    fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        value.count_element()?;
+        self.push(Value::from_wire(value)?);
+        Ok(())
+    }
+}
+
+/// Protobuf sends a map as a list of messages with field 1 for the key and field 2 for the value.
+impl<V: Value + Default> Field for BTreeMap<String, V> {
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        json::write_map(self, out);
+    }
+
+    fn read(&mut self, reader: &mut json::Reader<'_>) -> Result<(), DecodeError> {
+        self.clear();
+        reader.object(|reader, key| {
+            reader.count_element()?;
+            self.insert(key.to_owned(), Value::read_json(reader)?);
+            Ok(())
+        })
+    }
+
+    fn field_len(&self, number: u32) -> usize {
+        self.iter().map(|entry| protobuf::key_len(number) + protobuf::prefixed(entry_len(entry))).sum()
+    }
+
+    fn put_field(&self, number: u32, out: &mut BytesMut) {
+        for entry in self {
+            protobuf::put_key(number, WireType::Bytes, out);
+            protobuf::put_len(entry_len(entry), out);
+            entry.0.put_field(1, out);
+            entry.1.put_field(2, out);
+        }
+    }
+
+    fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        value.count_element()?;
+        let (mut key, mut entry) = (String::new(), V::default());
+        value.fields(|number, value| match number {
+            1 => key.merge(value),
+            2 => entry.merge(value),
+            _ => Ok(()),
+        })?;
+        self.insert(key, entry);
+        Ok(())
+    }
+}
+
+fn entry_len<V: Value>((key, value): (&String, &V)) -> usize {
+    key.field_len(1) + value.field_len(2)
+}
+
+fn merge_message<M: Message>(message: &mut M, value: WireValue<'_>) -> Result<(), DecodeError> {
+    value.fields(|number, value| message.take_field(number, value))
+}
+
+impl<M: Message> Value for M {
+    const WIRE_TYPE: WireType = WireType::Bytes;
+
+    /// An empty message is not the same as none.
+    fn is_default(&self) -> bool {
+        false
+    }
+
+    fn write_json(&self, out: &mut BytesMut) {
+        let mut object = Object::open(out);
+        self.write_members(&mut object);
+        object.close();
+    }
+
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+        let mut message = Self::default();
+        reader.object(|reader, key| message.read_member(key, reader))?;
+        Ok(message)
+    }
+
+    fn bare_len(&self) -> usize {
+        protobuf::prefixed(self.fields_len())
+    }
+
+    fn put_bare(&self, out: &mut BytesMut) {
+        protobuf::put_len(self.fields_len(), out);
+        self.put_fields(out);
+    }
+
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+        let mut message = Self::default();
+        merge_message(&mut message, value)?;
+        Ok(message)
+    }
+}
+
+impl<M: Message> Message for Box<M> {
+    fn write_members(&self, object: &mut Object<'_>) {
+        (**self).write_members(object);
+    }
+
+    fn read_member(&mut self, key: &str, reader: &mut json::Reader<'_>) -> Result<(), DecodeError> {
+        (**self).read_member(key, reader)
+    }
+
+    fn fields_len(&self) -> usize {
+        (**self).fields_len()
+    }
+
+    fn put_fields(&self, out: &mut BytesMut) {
+        (**self).put_fields(out);
+    }
+
+    fn take_field(&mut self, number: u32, value: WireValue<'_>) -> Result<(), DecodeError> {
+        (**self).take_field(number, value)
+    }
+}
+
+impl Value for bool {
+    const WIRE_TYPE: WireType = WireType::Varint;
+
+    fn is_default(&self) -> bool {
+        !self
+    }
+
+    fn write_json(&self, out: &mut BytesMut) {
+        out.extend_from_slice(if *self { b"true" } else { b"false" });
+    }
+
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+        reader.boolean()
+    }
+
+    fn bare_len(&self) -> usize {
+        1
+    }
+
+    fn put_bare(&self, out: &mut BytesMut) {
+        protobuf::put_varint(u64::from(*self), out);
+    }
+
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+        Ok(value.varint()? != 0)
+    }
+}
+
+/// Integers. Protobuf cuts a varint to the field's width and sends negative numbers as 64 bits.
+macro_rules! integer_value {
+    ($($integer:ty: $write:ident, $cut:expr;)+) => {$(
+        impl Value for $integer {
+            const WIRE_TYPE: WireType = WireType::Varint;
+
+            fn is_default(&self) -> bool {
+                *self == 0
+            }
+
+            fn write_json(&self, out: &mut BytesMut) {
+                json::$write((*self).into(), out);
+            }
+
+            fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+                reader.integer()
+            }
+
+            fn bare_len(&self) -> usize {
+                protobuf::varint_len(*self as u64)
+            }
+
+            fn put_bare(&self, out: &mut BytesMut) {
+                protobuf::put_varint(*self as u64, out);
+            }
+
+            fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+                value.varint().map($cut)
+            }
+        }
+    )+};
+}
+
+integer_value! {
+    u32: write_unsigned, |number| (number & 0xffff_ffff) as u32;
+    u64: write_unsigned, |number| number;
+    i32: write_signed, |number| ((number & 0xffff_ffff) as u32).cast_signed();
+    i64: write_signed, u64::cast_signed;
+}
+
+impl Value for String {
+    const WIRE_TYPE: WireType = WireType::Bytes;
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write_json(&self, out: &mut BytesMut) {
+        json::write_string(self, out);
+    }
+
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(reader.string()?.into_owned())
+    }
+
+    fn bare_len(&self) -> usize {
+        protobuf::prefixed(self.len())
+    }
+
+    fn put_bare(&self, out: &mut BytesMut) {
+        protobuf::put_bytes(self.as_bytes(), out);
+    }
+
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+        Ok(value.text()?.to_owned())
+    }
+}
+
+impl Value for Cow<'static, str> {
+    const WIRE_TYPE: WireType = WireType::Bytes;
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write_json(&self, out: &mut BytesMut) {
+        json::write_string(self, out);
+    }
+
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+        String::read_json(reader).map(Cow::Owned)
+    }
+
+    fn bare_len(&self) -> usize {
+        protobuf::prefixed(self.len())
+    }
+
+    fn put_bare(&self, out: &mut BytesMut) {
+        protobuf::put_bytes(self.as_bytes(), out);
+    }
+
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+        String::from_wire(value).map(Cow::Owned)
+    }
+}
+
+/// Any JSON value, `null` too.
+impl Value for Payload {
+    const WIRE_TYPE: WireType = WireType::Bytes;
+
+    fn is_default(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write_json(&self, out: &mut BytesMut) {
+        json::write_raw(self.as_bytes(), out);
+    }
+
+    fn read_json(reader: &mut json::Reader<'_>) -> Result<Self, DecodeError> {
+        reader.raw().map(Self::new)
+    }
+
+    fn bare_len(&self) -> usize {
+        protobuf::prefixed(self.len())
+    }
+
+    fn put_bare(&self, out: &mut BytesMut) {
+        protobuf::put_bytes(self.as_bytes(), out);
+    }
+
+    fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
+        value.bytes().map(Self::new)
+    }
+}
+
+/// Protobuf's `sint64`: small numbers of either sign get short varints.
+pub(crate) const fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+/// Undoes [`zigzag`].
+pub(crate) const fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{unzigzag, zigzag};
+
+    #[test]
+    fn zigzag_alternates_signs() {
+        for (number, code) in
+            [(0, 0), (-1, 1), (1, 2), (-2, 3), (i64::MAX, u64::MAX - 1), (i64::MIN, u64::MAX)]
+        {
+            assert_eq!((zigzag(number), unzigzag(code)), (code, number));
+        }
+    }
+}
