@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 
-use crate::{conformance, deny, docs_check, layers, process, server, workspace};
+use crate::{conformance, deny, docs_check, layers, process, sdk, server, workspace};
 
 /// One step of the gate.
 struct Step {
@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", what: "the fuzz targets compile", run: fuzz },
     Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
     Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
+    Step { name: "sdk", what: "the official SDKs", run: sdk::run },
 ];
 
 /// Options of `cargo xtask ci`.

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod checks;
 mod ci;
 mod conformance;
 mod deny;
 mod docs_check;
 mod layers;
 mod process;
+mod sdk;
 mod server;
 mod tools;
 mod workspace;
@@ -35,6 +37,8 @@ enum Task {
     Deny(deny::Args),
     /// Run the Autobahn cases against the echo endpoint
     Conformance(conformance::Args),
+    /// Run the official JavaScript and Python SDKs against the release server
+    Sdk,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Task::DocsCheck => docs_check::run(command()),
         Task::Deny(args) => deny::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Sdk => sdk::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,6 +74,11 @@ impl Server {
         }
     }
 
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of a path on it, with this scheme (`http` or `ws`).
     pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
         format!("{scheme}://{}{path}", self.address)

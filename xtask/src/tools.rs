@@ -34,6 +34,26 @@ pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
     Ok(directory.join("bin/python"))
 }
 
+/// The `node_modules` directory with what the `package-lock.json` in `package` names. No install script is run.
+///
+/// # Errors
+///
+/// When npm is missing or cannot install.
+pub(crate) fn node_modules(name: &str, package: &Path) -> Result<PathBuf> {
+    let lock = read(&package.join("package-lock.json"))?;
+    let directory = installed(name, &lock, |directory| {
+        fs::create_dir_all(directory)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(package.join(file), directory.join(file))
+                .with_context(|| format!("cannot copy {file}"))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+        process::run(npm.current_dir(directory)).context("Node.js with npm is needed (20 or later)")
+    })?;
+    Ok(directory.join("node_modules"))
+}
+
 /// The cache directory `name` for this `lock`; made by `install` when it is not there yet.
 fn installed(name: &str, lock: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     installed_in(&workspace::cache()?, name, lock, install)

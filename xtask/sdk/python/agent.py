@@ -1,0 +1,151 @@
+"""One client of PyPI `centrifuge-python`, driven over standard input and output.
+
+    python agent.py URL json|protobuf
+
+Each line of input is {"id", "op", ...}; it is answered by one line {"id", "ok": {}} or
+{"id", "error": {"code", "message"}}. What happens meanwhile is written as lines {"event", ...}.
+The process ends with its input.
+"""
+
+import asyncio
+import json
+import sys
+
+import centrifuge
+
+URL, FORMAT = sys.argv[1:]
+BINARY = FORMAT == "protobuf"
+
+
+def write(line):
+    print(json.dumps(line), flush=True)
+
+
+def encode(data):
+    return json.dumps(data).encode() if BINARY else data
+
+
+def decode(data):
+    return json.loads(data) if BINARY else data
+
+
+class Refused(Exception):
+    """The server, or the library, ended a subscription with this code."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class ClientEvents(centrifuge.ClientEventHandler):
+    async def on_connecting(self, ctx):
+        write({"event": "connecting", "code": ctx.code, "reason": ctx.reason})
+
+    async def on_connected(self, ctx):
+        write({"event": "connected", "client": ctx.client})
+
+    async def on_disconnected(self, ctx):
+        write({"event": "disconnected", "code": ctx.code, "reason": ctx.reason})
+
+
+class ChannelEvents(centrifuge.SubscriptionEventHandler):
+    def __init__(self, channel):
+        self.channel = channel
+        self.settled = None
+
+    async def on_subscribed(self, ctx):
+        write({"event": "subscribed", "channel": self.channel})
+        if self.settled and not self.settled.done():
+            self.settled.set_result(None)
+
+    async def on_unsubscribed(self, ctx):
+        write({"event": "unsubscribed", "channel": self.channel, "code": ctx.code})
+        if self.settled and not self.settled.done():
+            self.settled.set_exception(Refused(ctx.code, ctx.reason))
+
+    async def on_publication(self, ctx):
+        sender = ctx.pub.info.client if ctx.pub.info else None
+        write({"event": "publication", "channel": self.channel, "data": decode(ctx.pub.data), "from": sender})
+
+
+class Agent:
+    def __init__(self):
+        self.client = centrifuge.Client(
+            URL,
+            events=ClientEvents(),
+            use_protobuf=BINARY,
+            min_reconnect_delay=0.05,
+            max_reconnect_delay=0.5,
+            max_server_ping_delay=2.0,
+            proxy=None,
+        )
+        self.events = {}
+
+    async def connect(self):
+        await self.client.connect()
+        await self.client.ready()
+
+    async def disconnect(self):
+        await self.client.disconnect()
+
+    async def subscribe(self, channel):
+        subscription = self.client.get_subscription(channel)
+        if subscription is None:
+            self.events[channel] = ChannelEvents(channel)
+            subscription = self.client.new_subscription(
+                channel, events=self.events[channel], min_resubscribe_delay=0.05, max_resubscribe_delay=0.5
+            )
+        self.events[channel].settled = asyncio.get_running_loop().create_future()
+        await subscription.subscribe()
+        await self.events[channel].settled
+
+    async def unsubscribe(self, channel):
+        await self.client.get_subscription(channel).unsubscribe()
+        # What follows a command of one connection is answered after it.
+        try:
+            await self.client.rpc("barrier", encode({}))
+        except centrifuge.ReplyError:
+            pass
+
+    async def publish(self, channel, messages):
+        # All are sent before the first answer is awaited; tasks start in the order of their creation.
+        await asyncio.gather(*[self.client.publish(channel, encode(data)) for data in messages])
+
+    async def publish_bytes(self, channel, **parameters):
+        await self.client.publish(channel, bytes(parameters["bytes"]))
+
+    async def rpc(self, method):
+        await self.client.rpc(method, encode({}))
+
+    async def history(self, channel):
+        await self.client.history(channel, limit=10)
+
+    async def presence(self, channel):
+        await self.client.presence(channel)
+
+    async def presence_stats(self, channel):
+        await self.client.presence_stats(channel)
+
+    async def perform(self, line):
+        request = json.loads(line)
+        number, operation = request.pop("id"), request.pop("op")
+        try:
+            await getattr(self, operation)(**request)
+            write({"id": number, "ok": {}})
+        except Exception as error:
+            write({"id": number, "error": {"code": getattr(error, "code", 0), "message": repr(error)}})
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    agent = Agent()
+    tasks = set()
+    while line := await reader.readline():
+        task = asyncio.create_task(agent.perform(line))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+asyncio.run(main())
