@@ -1,0 +1,249 @@
+//! Rules that a type does not express: for texts, and between settings.
+
+use super::{duration, fault::Problem, settings::Settings};
+
+/// Gives the text back when it keeps the rule.
+pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
+
+/// Paths that the server serves besides the endpoint of the protocol, and what lies below them.
+const OTHER_ENDPOINTS: [&str; 4] = ["/relay", "/echo", "/health", "/metrics"];
+
+/// A rule between two keys that the settings break.
+#[derive(Debug, PartialEq)]
+pub(super) struct Broken {
+    /// The key to name.
+    pub(super) key: &'static str,
+    /// The other key that takes part, if there is one.
+    pub(super) other: Option<&'static str>,
+    pub(super) problem: Problem,
+}
+
+/// Checks the rules between settings, each of which is by itself a value that its key takes.
+pub(super) fn between(settings: &Settings) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
+
+    if !settings.anonymous_allowed() {
+        let found = settings.http_server.address.to_string();
+        refuse("http_server.address", None, Problem::Open { found });
+    }
+    match (settings.client.ping_interval, settings.client.pong_timeout) {
+        (Some(interval), Some(timeout)) if timeout >= interval => {
+            let other = "client.ping_interval";
+            let (found, other_found) = (duration::show(timeout), duration::show(interval));
+            refuse("client.pong_timeout", Some(other), Problem::NotBelow { found, other, other_found });
+        }
+        (None, Some(_)) => {
+            refuse("client.pong_timeout", Some("client.ping_interval"), Problem::PongWithoutPing);
+        }
+        (Some(_) | None, _) => {}
+    }
+    if let Some(other) = hidden_endpoint(&settings.websocket.handler_prefix) {
+        let found = settings.websocket.handler_prefix.clone();
+        refuse("websocket.handler_prefix", None, Problem::Collision { found, other });
+    }
+    for (key, size, other, limit, why) in [
+        (
+            "websocket.message_size_limit",
+            settings.websocket.message_size_limit,
+            "client.queue_max_size",
+            settings.client.queue_max_size,
+            "so that one message would disconnect every subscriber as slow",
+        ),
+        (
+            "relay.message_size_limit",
+            settings.relay.message_size_limit,
+            "client.queue_max_size",
+            settings.client.queue_max_size,
+            "so that one message would disconnect the whole room as slow",
+        ),
+        (
+            "client.queue_max_size",
+            settings.client.queue_max_size,
+            "shards.backlog_max_size",
+            settings.shards.backlog_max_size,
+            "so that no client could ever use what it may",
+        ),
+    ] {
+        if size > limit {
+            let (found, other_found) = (size.to_string(), limit.to_string());
+            refuse(key, Some(other), Problem::Above { found, other, other_found, why });
+        }
+    }
+    broken
+}
+
+/// The endpoint that a path equals, contains or lies below.
+fn hidden_endpoint(path: &str) -> Option<&'static str> {
+    OTHER_ENDPOINTS
+        .into_iter()
+        .find(|other| path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// A path on which an endpoint can be served.
+pub(super) fn endpoint(path: &str) -> Result<&str, Problem> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    if path.len() > 1 && path.starts_with('/') && !path.ends_with('/') && path.bytes().all(plain) {
+        Ok(path)
+    } else {
+        Err(malformed(path, "is not the path of an endpoint", "a path such as \"/connection/websocket\""))
+    }
+}
+
+/// The name of a room of the relay.
+pub(super) fn room(name: &str) -> Result<&str, Problem> {
+    const MAX_BYTES: usize = 249;
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"$#:".contains(&byte);
+    if (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(malformed(
+            name,
+            "is not the name of a room",
+            "1 to 249 ASCII characters without space, $, # and :",
+        ))
+    }
+}
+
+/// What to log: a level, or levels for parts of the program.
+pub(super) fn log_level(directives: &str) -> Result<&str, Problem> {
+    const LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "error", "none", "off"];
+    let is_path = |target: &str| {
+        !target.is_empty()
+            && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte))
+    };
+    let is_directive = |directive: &str| match directive.split_once('=') {
+        Some((target, level)) => is_path(target) && LEVELS.contains(&level),
+        None => LEVELS.contains(&directive),
+    };
+    if directives.split(',').all(is_directive) {
+        Ok(directives)
+    } else {
+        Err(malformed(
+            directives,
+            "is not a log level",
+            "trace, debug, info, warn, error or none, or levels for parts such as \"info,throng_server=debug\"",
+        ))
+    }
+}
+
+/// A pattern for `Origin` headers that at least one header can match.
+pub(super) fn origin_pattern(pattern: &str) -> Result<(), Problem> {
+    const GOOD: &str = "patterns such as \"https://app.example\" or \"https://*.example\"";
+    let fits_something = pattern == "null" || pattern.contains('*') || pattern.contains("://");
+    let rule = if pattern.contains(['{', '}', '?', '\\']) || pattern.contains("[!") {
+        "uses a wildcard other than *"
+    } else if !fits_something {
+        "has no scheme, so that it matches no Origin"
+    } else if pattern.ends_with('/') {
+        "ends in a slash, so that it matches no Origin"
+    } else if !pattern.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "has characters that no Origin has"
+    } else {
+        return Ok(());
+    };
+    Err(malformed(pattern, rule, GOOD))
+}
+
+fn malformed(found: &str, rule: &'static str, good: &'static str) -> Problem {
+    Problem::Malformed { found: format!("{found:?}"), rule, good }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use super::*;
+
+    fn broken_keys(change: impl FnOnce(&mut Settings)) -> Vec<&'static str> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        between(&settings).into_iter().map(|broken| broken.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_break_no_rule() {
+        assert_eq!(between(&Settings::default()), []);
+    }
+
+    #[test]
+    fn an_open_address_is_refused_unless_anonymous_clients_are_allowed() {
+        let open = |settings: &mut Settings| settings.http_server.address = Ipv4Addr::UNSPECIFIED.into();
+        assert_eq!(broken_keys(open), ["http_server.address"]);
+        let allowed = |settings: &mut Settings| {
+            open(settings);
+            settings.client.allow_anonymous_connect_without_token = true;
+        };
+        assert_eq!(broken_keys(allowed), [""; 0]);
+    }
+
+    #[test]
+    fn the_pong_timeout_stays_below_the_ping_interval() {
+        let equal = |settings: &mut Settings| settings.client.pong_timeout = settings.client.ping_interval;
+        assert_eq!(broken_keys(equal), ["client.pong_timeout"]);
+        let shorter = |settings: &mut Settings| settings.client.pong_timeout = Some(Duration::from_secs(24));
+        assert_eq!(broken_keys(shorter), [""; 0]);
+        assert_eq!(broken_keys(|settings| settings.client.ping_interval = None), ["client.pong_timeout"]);
+    }
+
+    #[test]
+    fn a_message_fits_into_an_outbox_and_an_outbox_into_its_shard() {
+        let large_message = |settings: &mut Settings| settings.websocket.message_size_limit = 2 << 20;
+        assert_eq!(broken_keys(large_message), ["websocket.message_size_limit"]);
+        let small_outbox = |settings: &mut Settings| settings.client.queue_max_size = 1024;
+        assert_eq!(broken_keys(small_outbox), ["websocket.message_size_limit", "relay.message_size_limit"]);
+        let small_shard = |settings: &mut Settings| settings.shards.backlog_max_size = 1024;
+        assert_eq!(broken_keys(small_shard), ["client.queue_max_size"]);
+    }
+
+    #[test]
+    fn the_endpoint_of_the_protocol_hides_no_other() {
+        for path in ["/relay", "/relay/ws", "/echo", "/health", "/metrics"] {
+            let collides = |settings: &mut Settings| settings.websocket.handler_prefix = path.into();
+            assert_eq!(broken_keys(collides), ["websocket.handler_prefix"], "{path}");
+        }
+        assert_eq!(broken_keys(|settings| settings.websocket.handler_prefix = "/relays".into()), [""; 0]);
+    }
+
+    #[test]
+    fn endpoints_are_plain_absolute_paths() {
+        for good in ["/ws", "/connection/websocket", "/a.b-c_d~e"] {
+            assert!(endpoint(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "ws", "/ws/", "/a b", "/a?b", "/a#b", "/%41", "/ä"] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rooms_have_plain_names_of_limited_length() {
+        assert!(room("lobby").is_ok());
+        assert!(room(&"x".repeat(249)).is_ok());
+        for bad in ["", "a b", "$private", "user#1", "ns:room", "räum", &"x".repeat(250)] {
+            assert!(room(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn log_levels_are_words_or_directives() {
+        for good in ["info", "none", "warn,throng_server=debug", "throng_server::shard=trace"] {
+            assert!(log_level(good).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "fatal", "throng_server", "a=b", "=info", "info,"] {
+            assert!(log_level(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origin_patterns_that_could_never_match_are_refused() {
+        for good in
+            ["*", "null", "https://app.example", "https://*.example:8443", "*.example", "http://[::1]:3000"]
+        {
+            assert!(origin_pattern(good).is_ok(), "{good}");
+        }
+        for bad in ["", "app.example", "https://app.example/", "https://{a,b}.example", "https://a?.example"]
+        {
+            assert!(origin_pattern(bad).is_err(), "{bad}");
+        }
+    }
+}
