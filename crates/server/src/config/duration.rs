@@ -12,9 +12,9 @@ pub(super) enum Span {
 /// Units and their nanoseconds. A unit that another one begins with stands after it.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
-    ("us", 1_000),
     ("µs", 1_000),
     ("μs", 1_000),
+    ("us", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
@@ -37,15 +37,17 @@ impl Span {
     }
 }
 
-/// Writes a duration in the largest unit that needs no fraction, for example `90s` or `250ms`.
+/// Writes a duration in the largest unit that needs no fraction, for example `2m`, `90s` or `250ms`.
 pub(super) fn show(duration: Duration) -> String {
     let nanoseconds = duration.as_nanos();
-    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
-        if nanoseconds.is_multiple_of(size) {
-            return format!("{}{unit}", nanoseconds / size);
-        }
+    let largest = UNITS
+        .into_iter()
+        .filter(|(_, size)| nanoseconds.is_multiple_of(u128::from(*size)))
+        .max_by_key(|(_, size)| *size);
+    match largest {
+        Some((unit, size)) if nanoseconds > 0 => format!("{}{unit}", nanoseconds / u128::from(size)),
+        Some(_) | None => "0s".into(),
     }
-    format!("{nanoseconds}ns")
 }
 
 fn sum(mut text: &str) -> Option<Duration> {
@@ -135,6 +137,10 @@ mod tests {
             assert_eq!(Span::parse(&show(duration)), Some(Span::Length(duration)), "{duration:?}");
         }
         assert_eq!(show(Duration::from_secs(90)), "90s");
+        assert_eq!(show(Duration::from_hours(24)), "24h");
+        assert_eq!(show(Duration::from_mins(2)), "2m");
         assert_eq!(show(Duration::from_millis(250)), "250ms");
+        assert_eq!(show(Duration::from_micros(7)), "7us");
+        assert_eq!(show(Duration::ZERO), "0s");
     }
 }

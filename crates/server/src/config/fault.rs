@@ -120,7 +120,7 @@ pub enum Problem {
         off: Option<&'static str>,
     },
     /// The value is of another type.
-    #[error("{found} is not {expected}")]
+    #[error("{found} does not belong here")]
     WrongType {
         /// What belongs here.
         expected: &'static str,
@@ -128,7 +128,7 @@ pub enum Problem {
         found: String,
     },
     /// The value is too small or too large.
-    #[error("{found} is not within {min} to {max}")]
+    #[error("{found} is out of range")]
     OutOfRange {
         /// What is there.
         found: String,

@@ -309,15 +309,15 @@ mod tests {
     #[test]
     fn a_ping_interval_below_a_second_is_refused_because_clients_would_read_it_as_none() {
         let error = set("client.ping_interval", &Value::Text("500ms".into())).unwrap_err();
-        assert_eq!(error, r#""500ms" is not within "1s" to "86400s""#);
+        assert_eq!(error, r#""500ms" is out of range"#);
     }
 
     #[test]
-    fn numbers_out_of_range_name_the_range() {
+    fn numbers_out_of_range_are_refused() {
         let error = set("http_server.port", &Value::Integer(65_536)).unwrap_err();
-        assert_eq!(error, "65536 is not within 0 to 65535");
+        assert_eq!(error, "65536 is out of range");
         let error = set("client.channel_limit", &Value::Integer(-1)).unwrap_err();
-        assert_eq!(error, "-1 is not within 1 to 1000000");
+        assert_eq!(error, "-1 is out of range");
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub(super) static LACKING: &[Lacking] = &[
     row("http_server.http3.*", Off::Nothing, "HTTP/3"),
     row("log.file", Off::Empty, "a log file; it logs to the standard error stream"),
     row("engine.type", Off::Text("memory"), "another engine than memory"),
+    row("engine.redis.presence_ttl", Off::Duration("60s"), "another engine than memory"),
+    row("engine.redis.idempotent_result_ttl", Off::Duration("300s"), "another engine than memory"),
     row("engine.*", Off::Nothing, "another engine than memory"),
     row("broker.type", Off::Text("memory"), "another broker than memory"),
     row("broker.*", Off::Nothing, "another broker than memory"),

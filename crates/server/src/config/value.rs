@@ -143,6 +143,6 @@ mod tests {
     fn a_value_of_another_type_is_named_as_it_was_written() {
         let problem =
             Value::List(vec![Value::Text("a\"b".into()), Value::Boolean(true)]).integer().unwrap_err();
-        assert_eq!(problem.to_string(), r#"['a"b', true] is not a whole number"#);
+        assert_eq!(problem.to_string(), r#"['a"b', true] does not belong here"#);
     }
 }

@@ -1,0 +1,188 @@
+//! What operators read when their settings are faulty, word for word.
+
+use throng_server::config::{Settings, Sources};
+
+/// Loads a file's text and gives the lines of the list of faults.
+fn faults_of(text: &str) -> Vec<String> {
+    lines(Sources::new().text("throng.toml", text))
+}
+
+fn faults_of_variables(variables: &[(&str, &str)]) -> Vec<String> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    lines(Sources::new().environment(variables))
+}
+
+fn lines(sources: Sources) -> Vec<String> {
+    sources.load().expect_err("the settings are faulty").to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_fault_of_a_file_is_listed_with_its_line_and_remedy() {
+    let text = r#"
+colour = "red"
+
+[http_server]
+port = 80800
+
+[client]
+chanel_limit = 5
+ping_interval = 25
+stale_close_delay = "0s"
+allowed_origins = ["app.example"]
+
+[relay]
+enabled = "yes"
+default_room = "a b"
+
+[log]
+level = "inof"
+format = "xml"
+"#;
+    let expected = r#"
+throng.toml:2: colour: there is no such key; remove it; docs/configuration.md lists every key
+throng.toml:5: http_server.port: 80800 is out of range; choose a value from 0 to 65535
+throng.toml:8: client.chanel_limit: there is no such key; did you mean client.channel_limit?
+throng.toml:9: client.ping_interval: 25 does not belong here; write a duration such as "25s"
+throng.toml:10: client.stale_close_delay: "0s" is out of range; choose a value from "1ms" to "1h"
+throng.toml:11: client.allowed_origins: "app.example" has no scheme, so that it matches no Origin; write patterns such as "https://app.example" or "https://*.example"
+throng.toml:14: relay.enabled: "yes" does not belong here; write true or false
+throng.toml:15: relay.default_room: "a b" is not the name of a room; write 1 to 249 ASCII characters without space, $, # and :
+throng.toml:18: log.level: "inof" is not a log level; write trace, debug, info, warn, error or none, or levels for parts such as "info,throng_server=debug"
+throng.toml:19: log.format: "xml" does not belong here; write "text" or "json"
+"#;
+    assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn options_of_centrifugo_that_are_lacking_are_refused_by_name() {
+    let text = r#"
+pid_file = "/run/centrifugo.pid"
+[http_server]
+internal_port = "9000"
+[http_server.tls]
+enabled = true
+cert_pem_file = "cert.pem"
+[engine]
+type = "redis"
+[engine.redis]
+address = "redis://localhost:6379"
+[client.token]
+hmac_secret_key = "do not print"
+[channel.without_namespace]
+history_size = 10
+history_ttl = "300s"
+[[channel.namespaces]]
+name = "news"
+[http_api]
+key = "do not print"
+[sse]
+enabled = true
+"#;
+    let expected = "
+throng.toml:2: pid_file: throng does not have a file for its process id yet; remove it
+throng.toml:4: http_server.internal_port: throng does not have a second address for internal endpoints yet; remove it
+throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
+throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
+throng.toml:11: engine: throng does not have another engine than memory yet; remove it
+throng.toml:13: client.token: throng does not have tokens yet; remove it
+throng.toml:15: channel.without_namespace.history_size: throng does not have history yet; remove it, or leave it at 0
+throng.toml:16: channel.without_namespace.history_ttl: throng does not have history yet; remove it, or leave it at 0
+throng.toml:17: channel.namespaces: throng does not have channel namespaces yet; remove it
+throng.toml:20: http_api: throng does not have an HTTP API yet; remove it
+throng.toml:22: sse.enabled: throng does not have the SSE transport yet; remove it, or leave it at false
+";
+    assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_is_no_toml_has_its_syntax_errors_listed() {
+    let faults = faults_of("[client]\nchannel_limit = \nlimit = 1\nqueue = \"1\n");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("throng.toml:2: "), "{faults:?}");
+    assert!(faults[1].starts_with("throng.toml:4: "), "{faults:?}");
+    assert!(faults.iter().all(|fault| fault.ends_with("; repair the line; settings are written in TOML")));
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_a_fault_at_the_second() {
+    let faults = faults_of("[client]\nchannel_limit = 1\nchannel_limit = 2\n");
+    assert_eq!(faults, ["throng.toml:3: duplicate key; repair the line; settings are written in TOML"]);
+}
+
+#[test]
+fn faults_of_all_sources_come_in_one_list_even_where_a_later_source_would_win() {
+    let faults = lines(
+        Sources::new()
+            .file("no/such/throng.toml")
+            .text("throng.toml", "[client]\nchannel_limit = 0\n")
+            .environment([
+                ("THRONG_CLIENT_CHANNEL_LIMIT".into(), "many".into()),
+                ("THRONG_CLIENT_CHANEL_LIMIT".into(), "5".into()),
+            ])
+            .flag("--log", "log.format", "loud"),
+    );
+    let expected = r#"
+no/such/throng.toml: cannot be read: entity not found; check the path and the permissions
+throng.toml:2: client.channel_limit: 0 is out of range; choose a value from 1 to 1000000
+THRONG_CLIENT_CHANEL_LIMIT: there is no such variable; did you mean THRONG_CLIENT_CHANNEL_LIMIT?
+THRONG_CLIENT_CHANNEL_LIMIT: client.channel_limit: "many" does not belong here; write a whole number
+--log: log.format: "loud" does not belong here; write "text" or "json"
+"#;
+    assert_eq!(faults, expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn variables_that_are_lacking_or_misspelt_are_faults() {
+    let faults = faults_of_variables(&[
+        ("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "do not print"),
+        ("THRONG_PORT", "9000"),
+        ("THRONG_SOMETHING", "1"),
+    ]);
+    let expected = "
+THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY: client.token: throng does not have tokens yet; remove it
+THRONG_PORT: there is no such variable; did you mean THRONG_HTTP_SERVER_PORT?
+THRONG_SOMETHING: there is no such variable; remove it; docs/configuration.md lists every variable
+";
+    assert_eq!(faults, expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_open_address_is_refused_with_both_ways_out() {
+    assert_eq!(
+        faults_of("[http_server]\naddress = \"0.0.0.0\"\n"),
+        ["throng.toml:2: http_server.address: 0.0.0.0 can be reached from other machines, and nothing is \
+          configured that says who may connect; listen on 127.0.0.1, or give --allow-anonymous (in a file: \
+          allow_anonymous_connect_without_token = true under [client]) if anyone may connect"]
+    );
+}
+
+#[test]
+fn rules_between_keys_name_the_place_of_a_key_that_was_set() {
+    let text =
+        "[client]\nping_interval = \"5s\"\nqueue_max_size = 1000\n[websocket]\nmessage_size_limit = 2000\n";
+    let expected = "
+throng.toml:2: client.pong_timeout: 8s is not below the 5s of client.ping_interval; lower it, or raise client.ping_interval
+throng.toml:5: websocket.message_size_limit: 2000 is above the 1000 of client.queue_max_size, so that one message would disconnect every subscriber as slow; lower it, or raise client.queue_max_size
+throng.toml:3: relay.message_size_limit: 65536 is above the 1000 of client.queue_max_size, so that one message would disconnect the whole room as slow; lower it, or raise client.queue_max_size
+";
+    assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_value_that_cannot_be_read_does_not_break_rules_with_its_default() {
+    let faults = faults_of("[client]\npong_timeout = \"50s\"\nping_interval = \"1 minute\"\n");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].starts_with("throng.toml:3: client.ping_interval: "), "{faults:?}");
+}
+
+#[test]
+fn settings_that_a_program_made_are_checked_alike() {
+    let mut settings = Settings::default();
+    settings.client.channel_limit = 0;
+    settings.http_server.address = [0, 0, 0, 0].into();
+    settings.log.level = "loud".into();
+    let faults = settings.check().unwrap_err();
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["client.channel_limit", "log.level", "http_server.address"]);
+    assert!(faults.to_string().starts_with("settings: client.channel_limit: 0 is out of range; "));
+}
