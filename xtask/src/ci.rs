@@ -43,7 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", what: "the fuzz targets compile", run: fuzz },
     Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
     Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
-    Step { name: "sdk", what: "the official SDKs", run: sdk::run },
+    Step { name: "sdk", what: "the official SDKs", run: || sdk::run(&Default::default()) },
 ];
 
 /// Options of `cargo xtask ci`.

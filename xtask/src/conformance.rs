@@ -25,8 +25,10 @@ const DEFLATE: &[u32] = &[12, 13];
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Check the echo endpoint at this ws:// URL on loopback, instead of a release server of our own
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     url: Option<String>,
+    #[command(flatten)]
+    choice: server::Choice,
     /// Run only the cases that fit, such as '6.*'; they are compared and not blessed
     #[arg(long, value_name = "GLOB", conflicts_with = "bless")]
     cases: Option<String>,
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&output)?;
     let server = match &args.url {
         Some(_) => None,
-        None => Some(start(&output)?),
+        None => Some(start(&args.choice, &output)?),
     };
     let url = server.as_ref().map(|server| server.url("ws", "/echo")).or_else(|| args.url.clone());
     let url = url.context("either a server of our own or a URL")?;
@@ -87,9 +89,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     judge(&results, &read(&committed)?, args.cases.is_some())
 }
 
-fn start(output: &Path) -> Result<server::Server> {
+fn start(choice: &server::Choice, output: &Path) -> Result<server::Server> {
     let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    server::Server::start(&server::build()?, any_port, &[], &output.join("server.log"))
+    server::Server::start(&choice.binary()?, any_port, &[], &output.join("server.log"))
 }
 
 fn is_loopback(url: &str) -> bool {

@@ -38,7 +38,7 @@ enum Task {
     /// Run the Autobahn cases against the echo endpoint
     Conformance(conformance::Args),
     /// Run the official JavaScript and Python SDKs against the release server
-    Sdk,
+    Sdk(sdk::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Task::DocsCheck => docs_check::run(command()),
         Task::Deny(args) => deny::run(&args),
         Task::Conformance(args) => conformance::run(&args),
-        Task::Sdk => sdk::run(),
+        Task::Sdk(args) => sdk::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,13 @@ const FAST_PINGS: &str = "[client]\nping_interval = \"1s\"\npong_timeout = \"500
 const KINDS: &[(Sdk, &str)] =
     &[(Sdk::Js, "json"), (Sdk::Js, "protobuf"), (Sdk::Python, "json"), (Sdk::Python, "protobuf")];
 
+/// Options of `cargo xtask sdk`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    choice: server::Choice,
+}
+
 /// Which library a client is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Sdk {
@@ -54,12 +61,12 @@ struct Party<'a> {
 /// # Errors
 ///
 /// When a check fails, or something cannot be installed or started.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = workspace::root().join("xtask/sdk");
     let installed = Installed {
         node_modules: tools::node_modules("sdk-js", &programs.join("js"))?,
         python: tools::python("sdk-python", &programs.join("python/requirements.txt"))?,
-        server: server::build()?,
+        server: args.choice.binary()?,
         logs: workspace::Metadata::own()?.target_directory.join("sdk"),
     };
     fs::create_dir_all(&installed.logs)?;

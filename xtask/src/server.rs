@@ -20,6 +20,25 @@ const STOP_LIMIT: Duration = Duration::from_secs(45);
 /// What the line of the banner that names the address holds.
 const BANNER: &str = "listening on http://";
 
+/// Which server is run.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Choice {
+    /// Run this server binary instead of building the release server
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+}
+
+impl Choice {
+    /// The path of the server binary; the release server is built first.
+    ///
+    /// # Errors
+    ///
+    /// When it does not compile.
+    pub(crate) fn binary(&self) -> Result<PathBuf> {
+        self.server.clone().map_or_else(build, Ok)
+    }
+}
+
 /// Builds the release server as `cargo run --release --bin throng-server` would, and returns its path.
 ///
 /// # Errors
