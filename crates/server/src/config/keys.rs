@@ -326,4 +326,25 @@ mod tests {
         assert_eq!(settings.http_server.address, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         assert!(set("http_server.address", &Value::Text("example.org".into())).is_err());
     }
+
+    #[test]
+    fn the_document_lists_every_key_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        for key in KEYS {
+            let default = match (&key.field, key.get(&Settings::default())) {
+                // It differs from machine to machine.
+                (Field::Cores(_), _) => "`0`".to_owned(),
+                (_, Some(value)) => format!("`{value}`"),
+                (_, None) => "not set".to_owned(),
+            };
+            let row = format!("| `{}` | {default} | ", key.path);
+            assert!(
+                rows.iter().any(|line| line.starts_with(&row)),
+                "docs/configuration.md lacks the row {row}"
+            );
+        }
+        assert_eq!(rows.len(), KEYS.len(), "docs/configuration.md has a row for a key that does not exist");
+    }
 }
