@@ -1,1 +1,61 @@
 //! Who is connected to a throng node, who is subscribed to what, and the fan-out to all of them.
+//!
+//! The registry has two halves. The [`Directory`] is shared by the whole node and knows clients, users and, for each channel,
+//! the shards that have subscribers. A [`ShardTable`] belongs to one shard alone, needs no lock, and knows that shard's
+//! clients, their subscriptions and their outboxes. Between them lies the [`Fanout`]: one bounded [`ShardQueue`] per shard, so
+//! that a publisher's work grows with the number of shards, not of subscribers.
+//!
+//! A publication is made into frames once per wire format ([`Frames`]) and shared by reference from there on. Nothing here
+//! knows a socket: [`ShardTable::flush`] is handed a function that writes.
+//!
+//! ```
+//! use std::task::Poll;
+//! use throng_protocol::frame::MessageKind;
+//! use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
+//!
+//! let fanout = Fanout::<()>::new(1, 64);
+//! let shard = fanout.shards().next().unwrap();
+//! let mut table = ShardTable::<Vec<u8>>::new(OutboxLimits::default());
+//!
+//! // A client subscribes: the table knows the client, the directory only the shard.
+//! let ann = table.insert(WireFormat::Relay, Vec::new());
+//! let room = "relay:lobby".parse()?;
+//! table.enter(&room);
+//! fanout.directory().join(&room, shard);
+//! table.subscribe(ann, &room, 0);
+//!
+//! // A publication goes to the shard's queue, and from there to its subscribers.
+//! let ticket = fanout.reserve(&room).expect("the queue has room");
+//! fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, "hi".into()), None);
+//! let mut entries = Vec::new();
+//! fanout.queue(shard).drain(10, &mut entries);
+//! for entry in entries {
+//!     let QueueEntry::Broadcast(broadcast) = entry else { continue };
+//!     table.deliver(&broadcast);
+//! }
+//! table.flush(|written, slices| {
+//!     let bytes = slices.iter().map(|slice| { written.extend_from_slice(slice); slice.len() }).sum();
+//!     Poll::Ready(Ok(bytes))
+//! });
+//! assert_eq!(table.attachment(ann).unwrap(), b"\x81\x02hi");
+//! # Ok::<(), throng_protocol::ChannelNameError>(())
+//! ```
+
+mod channel;
+mod directory;
+mod fanout;
+mod frames;
+mod id;
+mod outbox;
+mod queue;
+mod table;
+mod turn;
+
+pub use channel::Channel;
+pub use directory::{Client, Directory};
+pub use fanout::{Broadcast, Fanout, Ticket};
+pub use frames::{Frames, WireFormat};
+pub use id::{ClientId, ClientKey, ShardId, ShardSet, Slot};
+pub use outbox::OutboxLimits;
+pub use queue::{Entry as QueueEntry, Reservation, ShardQueue};
+pub use table::{Ending, ShardTable, TableCounters};

@@ -1,0 +1,372 @@
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::outbox::Backlog;
+use crate::table::{Client, LocalChannel, index};
+use crate::{Ending, Frames, ShardTable, Slot, WireFormat};
+
+pub(crate) const NOT_DIRTY: u32 = u32::MAX;
+
+/// Slices handed to one write; the kernel takes up to 1,024.
+const SLICES: usize = 64;
+
+/// A scratch buffer that grew beyond this gives its memory back after the turn.
+const SCRATCH_BYTES: usize = 1 << 20;
+
+/// A run longer than this is written from its frames, not from a merged copy.
+const MERGE_BYTES: usize = 256 << 10;
+
+/// What has been put into outboxes since the last flush. All of it is scratch that every turn uses anew.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    dirty: Vec<Dirty>,
+    /// Frames of single clients: replies, pongs, close frames.
+    own: BytesMut,
+    /// Channels with a run.
+    pub(crate) touched: Vec<u32>,
+    merged: [Merged; 3],
+}
+
+/// A client with something to write, and what: in the order in which it happened.
+#[derive(Debug)]
+struct Dirty {
+    slot: Slot,
+    segments: SmallVec<[Segment; 2]>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Segment {
+    /// This part of the turn's own bytes.
+    Own { from: u32, to: u32 },
+    /// These publications of a channel's run.
+    Run { channel: u32, from: u32, to: u32 },
+}
+
+/// A run of one channel as the bytes of one format, made for the first of its clients and written for all.
+#[derive(Debug, Default)]
+struct Merged {
+    of: Option<Segment>,
+    bytes: Vec<u8>,
+}
+
+impl Turn {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Adds publication `position` of the channel's run to the client's segments.
+    pub(crate) fn append_run(
+        &mut self,
+        client: u32,
+        generation: u32,
+        dirty: &mut u32,
+        channel: u32,
+        position: u32,
+    ) {
+        let segments = self.segments(Slot { index: client, generation }, dirty);
+        match segments.last_mut() {
+            Some(Segment::Run { channel: last, to, .. }) if *last == channel && *to == position => *to += 1,
+            Some(_) | None => segments.push(Segment::Run { channel, from: position, to: position + 1 }),
+        }
+    }
+
+    /// Has `write` append frames of the client's own, and adds them to its segments.
+    pub(crate) fn append_own(&mut self, slot: Slot, dirty: &mut u32, write: impl FnOnce(&mut BytesMut)) {
+        let start = index(self.own.len());
+        write(&mut self.own);
+        let end = index(self.own.len());
+        let segments = self.segments(slot, dirty);
+        match segments.last_mut() {
+            Some(Segment::Own { to, .. }) if *to == start => *to = end,
+            Some(_) | None if start == end => {}
+            Some(_) | None => segments.push(Segment::Own { from: start, to: end }),
+        }
+    }
+
+    fn segments(&mut self, slot: Slot, dirty: &mut u32) -> &mut SmallVec<[Segment; 2]> {
+        if *dirty == NOT_DIRTY {
+            *dirty = index(self.dirty.len());
+            self.dirty.push(Dirty { slot, segments: SmallVec::new() });
+        }
+        &mut self.dirty[*dirty as usize].segments
+    }
+}
+
+impl<A> ShardTable<A> {
+    /// Ends the turn: writes every client that has something to write, once each, as far as its socket takes it.
+    ///
+    /// `write` is a socket's vectored write: it returns how many bytes were taken, or `Pending` if the socket is full and
+    /// [`retry`](Self::retry) will be called when it is writable.
+    pub fn flush(&mut self, mut write: impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>) {
+        let mut dirty = std::mem::take(&mut self.turn.dirty);
+        for Dirty { slot, segments } in dirty.drain(..) {
+            let step = catch_unwind(AssertUnwindSafe(|| self.flush_client(slot, &segments, &mut write)));
+            if step.is_err() {
+                self.end(slot, Ending::Panicked);
+            }
+        }
+        self.turn.dirty = dirty;
+        self.finish_turn();
+        self.relieve();
+    }
+
+    fn flush_client(
+        &mut self,
+        slot: Slot,
+        segments: &[Segment],
+        write: &mut impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) {
+        let Some(client) =
+            self.clients.get_mut(slot.index as usize).filter(|client| client.generation == slot.generation)
+        else {
+            return;
+        };
+        client.dirty = NOT_DIRTY;
+        let before = client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
+        let pieces = Pieces { channels: &self.channels, own: &self.turn.own, format: client.format };
+        let mut out = Output { write, writes: 0, bytes: 0 };
+        let outcome = match &mut client.backlog {
+            Some(backlog) => {
+                pieces.keep(segments, 0, backlog);
+                out.backlog(&mut client.attachment, backlog)
+            }
+            None => out.direct(client, segments, &pieces, &mut self.turn.merged),
+        };
+        self.counters.writes += out.writes;
+        self.counters.bytes_written += out.bytes;
+        client.backlog.take_if(|backlog| backlog.is_empty());
+        if client.backlog.is_none() && std::mem::take(&mut client.watched) {
+            self.changed.push(slot);
+        }
+        let after = client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
+        self.backlog_bytes = self.backlog_bytes + after - before;
+        let over = client.backlog.as_ref().is_some_and(|b| b.exceeds(&self.limits, client.allowance));
+        match outcome {
+            Err(kind) => self.end(slot, Ending::WriteError(kind)),
+            Ok(()) if over => self.end(slot, Ending::Slow),
+            Ok(()) => {}
+        }
+    }
+
+    /// Marks a client as one that must go, once, and lets go of what waits for it.
+    fn end(&mut self, slot: Slot, ending: Ending) {
+        let Some(client) = self.clients.get_mut(slot.index as usize) else { return };
+        if let Some(backlog) = &mut client.backlog {
+            let before = backlog.charged();
+            backlog.abandon();
+            self.backlog_bytes -= before - backlog.charged();
+            client.backlog.take_if(|backlog| backlog.is_empty());
+        }
+        if client.ending.is_none() {
+            client.ending = Some(ending);
+            self.counters.slow += u64::from(ending == Ending::Slow);
+            self.changed.push(slot);
+        }
+    }
+
+    /// Ends the deepest clients until what waits for all is within the shard's bound.
+    fn relieve(&mut self) {
+        while self.backlog_bytes > self.limits.shard_bytes {
+            let depth = |client: &Client<A>| client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
+            let living = self.clients.iter().filter(|(_, client)| client.ending.is_none());
+            let Some((key, client)) = living.max_by_key(|(_, client)| depth(client)) else { return };
+            let slot = Slot { index: index(key), generation: client.generation };
+            self.end(slot, Ending::Slow);
+        }
+    }
+
+    fn finish_turn(&mut self) {
+        let turn = &mut self.turn;
+        for channel in turn.touched.drain(..) {
+            if let Some(local) = self.channels.get_mut(channel as usize) {
+                local.run.clear();
+            }
+        }
+        for merged in &mut turn.merged {
+            merged.of = None;
+            merged.bytes.clear();
+            merged.bytes.shrink_to(SCRATCH_BYTES);
+        }
+        if turn.own.capacity() > SCRATCH_BYTES {
+            turn.own = BytesMut::new();
+        }
+        turn.own.clear();
+        turn.dirty.shrink_to(1 << 16);
+    }
+}
+
+/// Where the bytes of segments lie, for a client of one format.
+struct Pieces<'a> {
+    channels: &'a Slab<LocalChannel>,
+    own: &'a BytesMut,
+    format: WireFormat,
+}
+
+impl<'a> Pieces<'a> {
+    fn run(&self, channel: u32, from: u32, to: u32) -> impl Iterator<Item = &'a Bytes> {
+        let run: &'a [Arc<Frames>] = self.channels.get(channel as usize).map_or(&[], |local| &local.run);
+        let format = self.format;
+        run[from as usize..to as usize].iter().filter_map(move |frames| frames.get(format))
+    }
+
+    /// The segment's bytes, piece by piece.
+    fn slices(&self, segment: Segment) -> impl Iterator<Item = &'a [u8]> {
+        let (own, run) = match segment {
+            Segment::Own { from, to } => (Some(&self.own[from as usize..to as usize]), None),
+            Segment::Run { channel, from, to } => (None, Some(self.run(channel, from, to))),
+        };
+        own.into_iter().chain(run.into_iter().flatten().map(|frame| &frame[..]))
+    }
+
+    /// Puts the segments without their first `written` bytes into the backlog: shared frames by reference, own bytes copied.
+    fn keep(&self, segments: &[Segment], mut written: usize, backlog: &mut Backlog) {
+        let mut keep = |frame: Bytes| {
+            if written >= frame.len() {
+                written -= frame.len();
+            } else {
+                backlog.push(frame);
+                backlog.advance(std::mem::take(&mut written));
+            }
+        };
+        for segment in segments {
+            match *segment {
+                Segment::Own { from, to } => {
+                    keep(Bytes::copy_from_slice(&self.own[from as usize..to as usize]));
+                }
+                Segment::Run { channel, from, to } => {
+                    self.run(channel, from, to).cloned().for_each(&mut keep)
+                }
+            }
+        }
+    }
+}
+
+/// A socket's write function and what went through it.
+struct Output<'w, W> {
+    write: &'w mut W,
+    writes: u64,
+    bytes: u64,
+}
+
+impl<W> Output<'_, W> {
+    /// One write; 0 bytes if the socket is full.
+    fn write<A>(&mut self, attachment: &mut A, slices: &[IoSlice<'_>]) -> Result<usize, io::ErrorKind>
+    where
+        W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        self.writes += 1;
+        match (self.write)(attachment, slices) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero),
+            Poll::Ready(Ok(bytes)) => {
+                self.bytes += bytes as u64;
+                Ok(bytes)
+            }
+            Poll::Ready(Err(error)) => Err(error.kind()),
+        }
+    }
+
+    /// Writes the segments of a client without backlog; what the socket does not take becomes its backlog.
+    fn direct<A>(
+        &mut self,
+        client: &mut Client<A>,
+        segments: &[Segment],
+        pieces: &Pieces<'_>,
+        merged: &mut [Merged; 3],
+    ) -> Result<(), io::ErrorKind>
+    where
+        W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        let merged = match segments {
+            [] => return Ok(()),
+            &[run @ Segment::Run { from, to, .. }] if to - from > 1 => {
+                merged[client.format as usize].fill(run, pieces)
+            }
+            _ => None,
+        };
+        let (written, total) = match merged {
+            Some(bytes) => (self.write(&mut client.attachment, &[IoSlice::new(bytes)])?, bytes.len()),
+            None => {
+                let total =
+                    segments.iter().flat_map(|segment| pieces.slices(*segment)).map(<[u8]>::len).sum();
+                (self.vectored(&mut client.attachment, segments, pieces)?, total)
+            }
+        };
+        if written < total {
+            let mut backlog = Box::<Backlog>::default();
+            pieces.keep(segments, written, &mut backlog);
+            // Tried once more at once, so that the socket is asked to say when it is writable.
+            let outcome = self.backlog(&mut client.attachment, &mut backlog);
+            client.backlog = Some(backlog);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn vectored<A>(
+        &mut self,
+        attachment: &mut A,
+        segments: &[Segment],
+        pieces: &Pieces<'_>,
+    ) -> Result<usize, io::ErrorKind>
+    where
+        W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        let mut written = 0;
+        let mut batch: SmallVec<[IoSlice<'_>; SLICES]> = SmallVec::new();
+        let mut slices = segments.iter().flat_map(|segment| pieces.slices(*segment)).peekable();
+        while slices.peek().is_some() {
+            batch.clear();
+            batch.extend(slices.by_ref().take(SLICES).map(IoSlice::new));
+            let length: usize = batch.iter().map(|slice| slice.len()).sum();
+            let taken = self.write(attachment, &batch)?;
+            written += taken;
+            if taken < length {
+                break;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes from the backlog until it is empty or the socket is full.
+    fn backlog<A>(&mut self, attachment: &mut A, backlog: &mut Backlog) -> Result<(), io::ErrorKind>
+    where
+        W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        while !backlog.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = backlog.slices(&mut slices);
+            let taken = self.write(attachment, &slices[..count])?;
+            if taken == 0 {
+                break;
+            }
+            backlog.advance(taken);
+        }
+        Ok(())
+    }
+}
+
+impl Merged {
+    /// The run's bytes in one piece, or `None` if they are too many to be worth a copy.
+    fn fill(&mut self, run: Segment, pieces: &Pieces<'_>) -> Option<&[u8]> {
+        if self.of != Some(run) {
+            self.of = Some(run);
+            self.bytes.clear();
+            let total: usize = pieces.slices(run).map(<[u8]>::len).sum();
+            if total <= MERGE_BYTES {
+                pieces.slices(run).for_each(|slice| self.bytes.extend_from_slice(slice));
+            }
+        }
+        (!self.bytes.is_empty()).then_some(&self.bytes)
+    }
+}

@@ -1,0 +1,99 @@
+//! What the server answers to plain HTTP requests: the chat page, health, and metrics.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
+use http_body_util::Full;
+
+use crate::metrics;
+use crate::node::Node;
+
+pub(crate) type Body = Full<Bytes>;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const JSON: &str = "application/json";
+const PLAIN: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers a request that asks for no WebSocket.
+pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
+    let settings = &node.settings;
+    let path = request.uri.path();
+    let websocket =
+        path == settings.websocket.handler_prefix || path == "/echo" || path.starts_with("/relay/");
+    let (kind, content): (_, Bytes) = match path {
+        _ if websocket => return upgrade_required(),
+        "/" if settings.relay_enabled() => return page(request, include_str!("page/index.html")),
+        "/" => (PLAIN, "throng is running; its WebSocket endpoint is elsewhere\n".into()),
+        "/style.css" if settings.relay_enabled() => (CSS, include_str!("page/style.css").into()),
+        "/chat.js" if settings.relay_enabled() => (JAVASCRIPT, include_str!("page/chat.js").into()),
+        "/icon.svg" if settings.relay_enabled() => (SVG, include_str!("page/icon.svg").into()),
+        "/health" if settings.health.enabled => (JSON, "{}".into()),
+        "/metrics" if settings.prometheus_enabled() => (PROMETHEUS, metrics::render(node).into()),
+        _ => return text(StatusCode::NOT_FOUND, "there is nothing at this path\n"),
+    };
+    reading(request, || content_of(kind, content))
+}
+
+/// A short answer for people.
+pub(crate) fn text(status: StatusCode, message: &'static str) -> Response<Body> {
+    let mut response = content_of(PLAIN, message.into());
+    *response.status_mut() = status;
+    response
+}
+
+fn content_of(kind: &'static str, content: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(content));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Lets only those through that want to read.
+fn reading(request: &request::Parts, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        return answer();
+    }
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn upgrade_required() -> Response<Body> {
+    let mut response =
+        text(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket endpoint; connect with ws:// instead\n");
+    response.headers_mut().insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
+/// The chat page. Its policy lets it load its own three files and talk to its own server, nothing else.
+fn page(request: &request::Parts, html: &'static str) -> Response<Body> {
+    reading(request, || {
+        let mut response = content_of(HTML, html.into());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, policy(&request.headers));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    })
+}
+
+fn policy(headers: &HeaderMap) -> HeaderValue {
+    // Not every browser takes 'self' to include the same host's WebSockets, so the host is named, if it is a plain one.
+    let plain =
+        |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(plain);
+    let sockets = host.map_or_else(String::new, |host| format!(" ws://{host} wss://{host}"));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{sockets}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("a plain host is a valid header value")
+}

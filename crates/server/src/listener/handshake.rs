@@ -1,0 +1,286 @@
+use http::header::{
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, request};
+use throng_protocol::{ChannelName, Format};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::config::{AllowedOrigins, Settings};
+use crate::http::{Body, text};
+use crate::metrics::Handshake;
+use crate::session::PingStyle;
+use crate::shard::Route;
+
+/// An upgrade that was granted: what the connection is for, and the answer that says so.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) route: Route,
+    pub(crate) response: Response<Body>,
+}
+
+/// An upgrade that was refused: how it counts, and what the answer says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) result: Handshake,
+    pub(crate) status: StatusCode,
+    message: &'static str,
+}
+
+impl Refused {
+    /// The answer to the client.
+    pub(crate) fn response(self) -> Response<Body> {
+        let mut response = text(self.status, self.message);
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        response
+    }
+}
+
+/// Namespace of the channels that are relay rooms.
+const RELAY_NAMESPACE: &str = "relay:";
+
+const JSON: &str = "centrifuge-json";
+const PROTOBUF: &str = "centrifuge-protobuf";
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    tokens(headers, UPGRADE).any(|token| token.eq_ignore_ascii_case("websocket"))
+}
+
+/// Judges an upgrade request (RFC 6455 section 4.2, reference section 1.1).
+pub(crate) fn upgrade(
+    request: &request::Parts,
+    settings: &Settings,
+    origins: &AllowedOrigins,
+) -> Result<Upgrade, Refused> {
+    let accept = check(request)?;
+    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = request.headers.contains_key(ORIGIN).then(|| header(ORIGIN).unwrap_or("(not text)"));
+    if !origins.allows(origin, header(HOST)) {
+        let message = "this origin is not allowed; see client.allowed_origins\n";
+        return Err(Refused { result: Handshake::Origin, status: StatusCode::FORBIDDEN, message });
+    }
+    let (route, protocol) = route(request, settings)?;
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+    }
+    Ok(Upgrade { route, response })
+}
+
+/// Checks what every opening handshake must have. Returns the value of `Sec-WebSocket-Accept`.
+fn check(request: &request::Parts) -> Result<HeaderValue, Refused> {
+    if request.method != Method::GET || request.version < http::Version::HTTP_11 {
+        return Err(bad(StatusCode::BAD_REQUEST, "a WebSocket handshake is a GET of HTTP/1.1\n"));
+    }
+    if !tokens(&request.headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+        return Err(bad(StatusCode::BAD_REQUEST, "the Connection header does not say Upgrade\n"));
+    }
+    if request.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(bad(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here\n"));
+    }
+    match request.headers.get(SEC_WEBSOCKET_KEY) {
+        Some(key) if is_key(key.as_bytes()) => Ok(HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+            .expect("base64 is a valid header value")),
+        _ => Err(bad(StatusCode::BAD_REQUEST, "the Sec-WebSocket-Key is not 16 bytes in base64\n")),
+    }
+}
+
+/// 16 bytes in base64 are 22 characters and two of padding.
+fn is_key(key: &[u8]) -> bool {
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(in_alphabet)
+}
+
+/// What the path leads to, and the subprotocol that was chosen.
+fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option<&'static str>), Refused> {
+    let path = request.uri.path();
+    if path == settings.websocket.handler_prefix {
+        let (format, protocol) = format(request);
+        let ping_style = match query(&request.uri, "cf_ws_frame_ping_pong") {
+            Some("true") => PingStyle::Frame,
+            _ => PingStyle::Application,
+        };
+        return Ok((Route::Protocol { format, ping_style }, protocol));
+    }
+    let room = match path.strip_prefix("/relay/") {
+        Some(room) => Some(room),
+        None => (path == "/").then_some(settings.relay.default_room.as_str()),
+    };
+    match room {
+        Some(_) if !settings.relay_enabled() => Err(disabled("the relay is off here; see relay.enabled\n")),
+        Some(room) => Ok((Route::Relay { room: relay_room(room)? }, None)),
+        None if path == "/echo" && settings.echo_enabled() => Ok((Route::Echo, None)),
+        None if path == "/echo" => Err(disabled("the echo is off here; see echo.enabled\n")),
+        None => Err(disabled("there is no WebSocket endpoint at this path\n")),
+    }
+}
+
+/// The wire format that a client of the protocol asked for.
+fn format(request: &request::Parts) -> (Format, Option<&'static str>) {
+    let mut offered = tokens(&request.headers, SEC_WEBSOCKET_PROTOCOL);
+    let chosen = offered.find_map(|token| [JSON, PROTOBUF].into_iter().find(|known| token == *known));
+    let asked = |key| query(&request.uri, key) == Some("protobuf");
+    match chosen {
+        Some(PROTOBUF) => (Format::Protobuf, chosen),
+        _ if asked("format") || asked("cf_protocol") => (Format::Protobuf, chosen),
+        _ => (Format::Json, chosen),
+    }
+}
+
+/// The channel of a relay room: the percent-decoded path segment, by the rules for channel names, without the characters that
+/// mean something in them.
+fn relay_room(segment: &str) -> Result<ChannelName, Refused> {
+    const RULE: &str = "a room's name is 1 to 249 ASCII characters without / : $ and #\n";
+    let refused = || bad(StatusCode::BAD_REQUEST, RULE);
+    let room = percent_decode(segment).ok_or_else(refused)?;
+    let reserved = |c: char| c.is_ascii_control() || matches!(c, '/' | ':' | '$' | '#');
+    if room.is_empty() || room.contains(reserved) {
+        return Err(refused());
+    }
+    format!("{RELAY_NAMESPACE}{room}").parse().map_err(|_| refused())
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// The value of a query parameter whose value needs no decoding.
+fn query<'a>(uri: &'a Uri, key: &str) -> Option<&'a str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The comma-separated tokens of all headers of this name. An empty header has none.
+fn tokens(headers: &HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+const fn bad(status: StatusCode, message: &'static str) -> Refused {
+    Refused { result: Handshake::BadRequest, status, message }
+}
+
+const fn disabled(message: &'static str) -> Refused {
+    Refused { result: Handshake::Disabled, status: StatusCode::NOT_FOUND, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> request::Parts {
+        let mut builder = http::Request::get(uri)
+            .header("host", "127.0.0.1:8080")
+            .header("connection", "keep-alive, Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            builder.headers_mut().unwrap().insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn judge(uri: &str, headers: &[(&str, &str)]) -> Result<Upgrade, Refused> {
+        let settings = Settings::default();
+        upgrade(
+            &request(uri, headers),
+            &settings,
+            &AllowedOrigins::new(settings.client.allowed_origins.as_deref()),
+        )
+    }
+
+    fn status(uri: &str, headers: &[(&str, &str)]) -> u16 {
+        match judge(uri, headers) {
+            Ok(upgrade) => upgrade.response.status().as_u16(),
+            Err(refused) => refused.response().status().as_u16(),
+        }
+    }
+
+    fn protocol(uri: &str, headers: &[(&str, &str)]) -> (Format, Option<String>) {
+        let Upgrade { route, response } = judge(uri, headers).unwrap();
+        let Route::Protocol { format, .. } = route else { panic!("not the protocol's route: {route:?}") };
+        let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
+        (format, chosen.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn the_accept_key_is_that_of_the_rfc() {
+        let upgrade = judge("/echo", &[]).unwrap();
+        assert_eq!(upgrade.response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_handshake_that_lacks_something_is_refused() {
+        assert_eq!(status("/echo", &[("sec-websocket-version", "8")]), 426);
+        assert_eq!(status("/echo", &[("sec-websocket-key", "short")]), 400);
+        assert_eq!(status("/echo", &[("connection", "close")]), 400);
+        assert_eq!(status("/nowhere", &[]), 404);
+    }
+
+    #[test]
+    fn the_format_follows_subprotocol_and_query() {
+        let path = "/connection/websocket";
+        let named = |name: &'static str| [("sec-websocket-protocol", name)];
+        assert_eq!(protocol(path, &[]), (Format::Json, None));
+        assert_eq!(protocol(path, &named("")), (Format::Json, None));
+        assert_eq!(protocol(path, &named(JSON)), (Format::Json, Some(JSON.into())));
+        assert_eq!(
+            protocol(path, &named("x, centrifuge-protobuf")),
+            (Format::Protobuf, Some(PROTOBUF.into()))
+        );
+        assert_eq!(protocol("/connection/websocket?format=protobuf", &[]), (Format::Protobuf, None));
+        assert_eq!(protocol("/connection/websocket?a=b&cf_protocol=protobuf", &[]), (Format::Protobuf, None));
+    }
+
+    #[test]
+    fn an_upgrade_of_the_root_is_the_default_room() {
+        assert_eq!(judge("/", &[]).unwrap().route, judge("/relay/lobby", &[]).unwrap().route);
+    }
+
+    #[test]
+    fn a_room_is_a_decoded_path_segment_without_reserved_characters() {
+        let Route::Relay { room } = judge("/relay/a%20b", &[]).unwrap().route else { panic!("no room") };
+        assert_eq!(room.as_str(), "relay:a b");
+        for bad in [
+            "/relay/",
+            "/relay/a/b",
+            "/relay/a%2fb",
+            "/relay/a:b",
+            "/relay/%24x",
+            "/relay/%c3%a4",
+            "/relay/%zz",
+            "/relay/%0a",
+        ] {
+            assert_eq!(status(bad, &[]), 400, "{bad}");
+        }
+        let longest = format!("/relay/{}", "x".repeat(249));
+        assert_eq!(status(&longest, &[]), 101);
+        assert_eq!(status(&format!("{longest}x"), &[]), 400);
+    }
+
+    #[test]
+    fn a_foreign_origin_is_forbidden() {
+        assert_eq!(status("/relay/lobby", &[("origin", "https://evil.example")]), 403);
+        assert_eq!(status("/relay/lobby", &[("origin", "http://127.0.0.1:8080")]), 101);
+    }
+}

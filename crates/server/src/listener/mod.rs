@@ -1,0 +1,9 @@
+//! Above the shards: accepts sockets, answers HTTP, does the opening handshake, and hands upgraded sockets down.
+
+mod accept;
+mod admission;
+mod handshake;
+
+pub(crate) use accept::run;
+pub(crate) use admission::{Admission, Seat};
+pub(crate) use handshake::{Upgrade, is_upgrade, upgrade};

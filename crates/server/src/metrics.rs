@@ -1,0 +1,252 @@
+//! What the server counts, and the Prometheus text of it (exposition format 0.0.4).
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::node::Node;
+
+/// A number that threads add to or set. Its order towards other memory does not matter.
+#[derive(Debug, Default)]
+pub(crate) struct Number(AtomicU64);
+
+impl Number {
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a shard's thread alone counts, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ShardMetrics {
+    pub(crate) deliveries: Number,
+    pub(crate) writes: Number,
+    pub(crate) bytes_sent: Number,
+    pub(crate) slow: Number,
+    pub(crate) clients: Number,
+    pub(crate) channels: Number,
+    pub(crate) subscriptions: Number,
+    pub(crate) backlog_bytes: Number,
+    pub(crate) bytes_received: Number,
+    pub(crate) messages_received: Number,
+    pub(crate) messages_sent: Number,
+}
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Handshake {
+    Accepted,
+    BadRequest,
+    Origin,
+    Disabled,
+    Full,
+}
+
+impl Handshake {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Accepted, "accepted"),
+        (Self::BadRequest, "bad_request"),
+        (Self::Origin, "forbidden_origin"),
+        (Self::Disabled, "disabled"),
+        (Self::Full, "full"),
+    ];
+}
+
+/// A kind of connection, as a label.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Transport {
+    Json,
+    Protobuf,
+    Relay,
+    Echo,
+}
+
+impl Transport {
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Json, "json"), (Self::Protobuf, "protobuf"), (Self::Relay, "relay"), (Self::Echo, "echo")];
+}
+
+/// All of a server's numbers.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) shards: Box<[ShardMetrics]>,
+    connections: [Number; Transport::ALL.len()],
+    handshakes: [Number; Handshake::ALL.len()],
+    pub(crate) accept_errors: Number,
+    pub(crate) publications: Number,
+    pub(crate) publications_refused: Number,
+    pub(crate) publishers_paced: Number,
+    pub(crate) panics: Number,
+}
+
+impl Metrics {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| ShardMetrics::default()).collect(),
+            connections: Default::default(),
+            handshakes: Default::default(),
+            accept_errors: Number::default(),
+            publications: Number::default(),
+            publications_refused: Number::default(),
+            publishers_paced: Number::default(),
+            panics: Number::default(),
+        }
+    }
+
+    pub(crate) fn handshake(&self, result: Handshake) {
+        self.handshakes[result as usize].add(1);
+    }
+
+    pub(crate) const fn connections(&self, transport: Transport) -> &Number {
+        &self.connections[transport as usize]
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        let open = self.connections.iter().map(Number::get).sum::<u64>();
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
+
+    fn sum(&self, number: impl Fn(&ShardMetrics) -> &Number) -> u64 {
+        self.shards.iter().map(|shard| number(shard).get()).sum()
+    }
+}
+
+/// Writes the exposition text of a node's numbers.
+pub(crate) fn render(node: &Node) -> String {
+    let metrics = &node.metrics;
+    let mut page = Page(String::with_capacity(4_096));
+    let labels = &[("version", env!("CARGO_PKG_VERSION"))];
+    page.family("throng_build_info", "gauge", "The running version of throng, as a label; the value is 1.");
+    page.sample("throng_build_info", labels, 1);
+    page.family("throng_connections", "gauge", "WebSocket connections that are open.");
+    for (transport, label) in Transport::ALL {
+        page.sample("throng_connections", &[("transport", label)], metrics.connections(transport).get());
+    }
+    page.family("throng_handshakes_total", "counter", "Upgrade requests by how they ended.");
+    for (result, label) in Handshake::ALL {
+        page.sample(
+            "throng_handshakes_total",
+            &[("result", label)],
+            metrics.handshakes[result as usize].get(),
+        );
+    }
+    traffic(&mut page, metrics);
+    state(&mut page, node);
+    page.0
+}
+
+fn traffic(page: &mut Page, metrics: &Metrics) {
+    let received = metrics.sum(|shard| &shard.messages_received);
+    let sent = metrics.sum(|shard| &shard.messages_sent) + metrics.sum(|shard| &shard.deliveries);
+    let refused = metrics.publications_refused.get();
+    for (name, help, value) in [
+        ("throng_messages_received_total", "WebSocket messages from clients.", received),
+        ("throng_messages_sent_total", "WebSocket messages for clients, put into their outboxes.", sent),
+        (
+            "throng_received_bytes_total",
+            "Bytes read from WebSocket connections.",
+            metrics.sum(|shard| &shard.bytes_received),
+        ),
+        (
+            "throng_sent_bytes_total",
+            "Bytes written to WebSocket connections.",
+            metrics.sum(|shard| &shard.bytes_sent),
+        ),
+        (
+            "throng_socket_writes_total",
+            "Calls that wrote to a WebSocket connection.",
+            metrics.sum(|shard| &shard.writes),
+        ),
+        ("throng_publications_total", "Publications that were accepted.", metrics.publications.get()),
+        (
+            "throng_publications_refused_total",
+            "Publications refused because a shard had no room in time.",
+            refused,
+        ),
+        (
+            "throng_publishers_paced_total",
+            "Publications that had to wait for room.",
+            metrics.publishers_paced.get(),
+        ),
+        (
+            "throng_deliveries_total",
+            "Publications put into a subscriber's outbox.",
+            metrics.sum(|shard| &shard.deliveries),
+        ),
+        (
+            "throng_slow_disconnects_total",
+            "Clients disconnected because too much waited for them.",
+            metrics.sum(|shard| &shard.slow),
+        ),
+        ("throng_panics_total", "Connections ended by a panic.", metrics.panics.get()),
+        ("throng_accept_errors_total", "Failures to accept a connection.", metrics.accept_errors.get()),
+    ] {
+        page.single(name, "counter", help, value);
+    }
+}
+
+fn state(page: &mut Page, node: &Node) {
+    let metrics = &node.metrics;
+    let (created, removed) = node.directory().channels_created_and_removed();
+    page.single(
+        "throng_channels_created_total",
+        "counter",
+        "Channels that got their first subscriber.",
+        created,
+    );
+    page.single(
+        "throng_channels_removed_total",
+        "counter",
+        "Channels that lost their last subscriber.",
+        removed,
+    );
+    let queued: usize = node.fanout().shards().map(|shard| node.fanout().queue(shard).depth()).sum();
+    for (name, help, value) in [
+        ("throng_clients", "Clients known to the node.", node.directory().client_count() as u64),
+        ("throng_users", "Users with at least one client.", node.directory().user_count() as u64),
+        ("throng_channels", "Channels with subscribers.", node.directory().channel_count() as u64),
+        ("throng_subscriptions", "Subscriptions of all clients.", metrics.sum(|shard| &shard.subscriptions)),
+        (
+            "throng_outbox_bytes",
+            "Bytes that wait for clients that do not read.",
+            metrics.sum(|shard| &shard.backlog_bytes),
+        ),
+        ("throng_shard_queue_publications", "Publications on their way to the shards.", queued as u64),
+    ] {
+        page.single(name, "gauge", help, value);
+    }
+    page.family("throng_shard_clients", "gauge", "Connections of each shard.");
+    for (number, shard) in metrics.shards.iter().enumerate() {
+        page.sample("throng_shard_clients", &[("shard", &number.to_string())], shard.clients.get());
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes everything");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{text}\"")).collect();
+        writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")).expect("a string takes everything");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        writeln!(self.0, "{name} {value}").expect("a string takes everything");
+    }
+}

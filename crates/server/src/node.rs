@@ -1,0 +1,114 @@
+//! The one door to the engine and the registry: whoever publishes or subscribes, over whatever transport, comes through here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_engine::{Busy, Engine, EngineError, Event, MemoryEngine, Message, Origin, Sequence, Sink};
+use throng_protocol::ChannelName;
+use throng_registry::{ClientId, Directory, Fanout, Frames, ShardId, Ticket};
+use tokio::time::Instant;
+
+use crate::config::Settings;
+use crate::metrics::Metrics;
+use crate::session::Rules;
+use crate::shard::ShardCommand;
+
+/// What all shards and the listener of a server share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    engine: MemoryEngine<Spread>,
+    fanout: Arc<Fanout<ShardCommand>>,
+    pub(crate) settings: Settings,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Node {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let fanout = Arc::new(Fanout::new(settings.shards.count, settings.shards.queue_capacity));
+        Self {
+            engine: MemoryEngine::new(Spread(Arc::clone(&fanout))),
+            metrics: Metrics::new(fanout.shards().count()),
+            rules: Arc::new(Rules::new(&settings)),
+            fanout,
+            settings,
+        }
+    }
+
+    pub(crate) fn fanout(&self) -> &Fanout<ShardCommand> {
+        &self.fanout
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        self.fanout.directory()
+    }
+
+    /// Publishes an event to a channel. While a shard's queue is full the publisher is paced: it waits for room as long as
+    /// `publish_wait` allows.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Busy`] when there was no room in all that time; nothing was published.
+    pub(crate) async fn publish(&self, channel: &ChannelName, event: Event) -> Result<(), EngineError> {
+        /// How often a publisher that waits looks for room.
+        const RETRY: Duration = Duration::from_millis(1);
+
+        let mut outcome = self.engine.publish(channel, event.clone()).await;
+        if outcome.is_err() {
+            self.metrics.publishers_paced.add(1);
+            let deadline = Instant::now() + self.settings.shards.publish_wait;
+            while outcome.is_err() && Instant::now() < deadline {
+                tokio::time::sleep(RETRY).await;
+                outcome = self.engine.publish(channel, event.clone()).await;
+            }
+        }
+        match outcome {
+            Ok(()) => self.metrics.publications.add(1),
+            Err(_) => self.metrics.publications_refused.add(1),
+        }
+        outcome
+    }
+
+    /// Gives a shard's new subscriber of a channel its position: all events above it will reach the shard. `first` says that
+    /// the shard had no subscriber of the channel before.
+    pub(crate) async fn subscribe(
+        &self,
+        channel: &ChannelName,
+        shard: ShardId,
+        first: bool,
+    ) -> Result<Sequence, EngineError> {
+        if !first {
+            return self.engine.position(channel).await;
+        }
+        // The shard must be able to receive before the position is read, or what is published in between is lost.
+        self.directory().join(channel, shard);
+        self.engine.subscribe(channel).await
+    }
+
+    /// Notes that the shard's last subscriber of a channel is gone.
+    pub(crate) fn unsubscribe(&self, channel: &ChannelName, shard: ShardId) {
+        self.directory().leave(channel, shard);
+        self.engine.unsubscribe(channel);
+    }
+}
+
+/// The engine's sink: spreads each event over the queues of the shards that have subscribers.
+#[derive(Debug)]
+struct Spread(Arc<Fanout<ShardCommand>>);
+
+impl Sink for Spread {
+    type Ticket = Ticket<ShardCommand>;
+
+    fn reserve(&self, channel: &ChannelName) -> Result<Self::Ticket, Busy> {
+        self.0.reserve(channel).ok_or(Busy)
+    }
+
+    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, sequence: Sequence, event: Event) {
+        let frames = match event.message {
+            Message::Publication(publication) => Frames::publication(channel.clone(), publication),
+            Message::Relay { kind, data } => Frames::relay(kind, data),
+        };
+        let except = event.except.map(|Origin(bits)| ClientId::from_u128(bits));
+        self.0.deliver(ticket, channel, sequence.get(), frames, except);
+    }
+}

@@ -1,0 +1,259 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use throng_registry::ShardId;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::oneshot;
+use tokio::task::unconstrained;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{FileLimit, Settings};
+use crate::listener::{self, Admission};
+use crate::node::Node;
+use crate::shard::{self, ShardCommand};
+
+/// Where a server begins; see [`Server::builder`].
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// A server with the default settings, to be changed and started.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+}
+
+/// What a server is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct ServerBuilder {
+    settings: Settings,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is not free, not allowed, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address of the settings.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A shard's thread or its runtime could not be made.
+    #[error("cannot start shard {shard}")]
+    Shard {
+        /// The shard's number.
+        shard: usize,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no authentication, and the address is not a loopback address, and anonymous clients were not allowed.
+    #[error(
+        "anonymous clients are not allowed on {address}, which is no loopback address, and nothing else is configured"
+    )]
+    AnonymousNotAllowed {
+        /// The address of the settings.
+        address: SocketAddr,
+    },
+    /// A channel keeps one bit for each shard.
+    #[error("{count} shards are asked for; 1 to {} are possible", ShardId::MAX_SHARDS)]
+    ShardCount {
+        /// The number in the settings.
+        count: usize,
+    },
+}
+
+impl ServerBuilder {
+    /// Replaces the settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Binds the address, starts the shards' threads, and accepts connections on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the settings contradict themselves, the address cannot be bound or a shard cannot be started.
+    /// Nothing is left running then.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let settings = self.settings;
+        let address = settings.listen_address();
+        if !settings.anonymous_allowed() {
+            return Err(StartError::AnonymousNotAllowed { address });
+        }
+        if !(1..=ShardId::MAX_SHARDS).contains(&settings.shards.count) {
+            return Err(StartError::ShardCount { count: settings.shards.count });
+        }
+        let listen_error = |source| StartError::Listen { address, source };
+        let listener = bind(address).map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let limit = settings.client.connection_limit.unwrap_or_else(|| FileLimit::raise().connections());
+        let admission = Arc::new(Admission::new(&settings, limit));
+        let node = Arc::new(Node::new(settings));
+        let shards = start_shards(&node)?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let accepting =
+            listener::run(listener, Arc::clone(&node), Arc::clone(&admission), stop.clone(), tasks.clone());
+        tasks.spawn(accepting);
+        tasks.close();
+        Ok(Running { address, node, admission, shards, stop, tasks })
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    /// Connections that may wait to be accepted; the system may allow fewer.
+    const BACKLOG: i32 = 4_096;
+
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a server that just stopped do not keep its successor from the port.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A shard's thread; it says at its end how many clients were left.
+#[derive(Debug)]
+struct ShardThread {
+    id: ShardId,
+    ended: oneshot::Receiver<usize>,
+}
+
+fn start_shards(node: &Arc<Node>) -> Result<Vec<ShardThread>, StartError> {
+    let started: Result<Vec<_>, _> = node.fanout().shards().map(|id| start_shard(id, node)).collect();
+    if started.is_err() {
+        node.fanout().shards().for_each(|id| node.fanout().queue(id).control(ShardCommand::Cut));
+    }
+    started
+}
+
+fn start_shard(id: ShardId, node: &Arc<Node>) -> Result<ShardThread, StartError> {
+    let error = |source| StartError::Shard { shard: id.index(), source };
+    let (sender, ended) = oneshot::channel();
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    let node = Arc::clone(node);
+    let body = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        // Whoever waits for either message may have given up; the shard runs, and ends, all the same.
+        let _ = ready.send(Ok(()));
+        let left = runtime.block_on(unconstrained(shard::run(id, node)));
+        let _ = sender.send(left);
+    };
+    thread::Builder::new().name(format!("shard-{}", id.index())).spawn(body).map_err(error)?;
+    match is_ready.recv() {
+        Ok(outcome) => outcome.map_err(error)?,
+        Err(_) => return Err(error(io::Error::other("its thread ended at once"))),
+    }
+    Ok(ShardThread { id, ended })
+}
+
+/// A server that runs. Dropping it cuts all connections; [`shutdown`](Self::shutdown) closes them.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    node: Arc<Node>,
+    admission: Arc<Admission>,
+    shards: Vec<ShardThread>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Clients that were connected when it began and left in time.
+    pub closed: usize,
+    /// Clients that were still there at its end and were cut.
+    pub cut: usize,
+}
+
+impl Running {
+    /// Address and port that the server listens on; the port is the real one, also where the settings say 0.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The `ws://` URL of a path, such as `/relay/lobby`. An unspecified address is named as the loopback address.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("ws://{address}{path}")
+    }
+
+    /// How many connections may be open at once.
+    #[must_use]
+    pub fn connection_limit(&self) -> usize {
+        self.admission.limit()
+    }
+
+    /// How many WebSocket connections are open now.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.node.metrics.open_connections()
+    }
+
+    /// How many channels, relay rooms included, have subscribers now.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.node.directory().channel_count()
+    }
+
+    /// Stops in order: accepts nothing any more, closes every client with 3001 (the relay: 1001), waits for them as long as
+    /// `shutdown.timeout` allows, and cuts who is left.
+    ///
+    /// Not cancel safe: a shutdown that is dropped half-way cuts what is left.
+    pub async fn shutdown(mut self) -> ShutdownReport {
+        let before = self.connection_count();
+        self.stop.cancel();
+        self.command(|| ShardCommand::Stop);
+        let mut cut = 0;
+        let deadline = tokio::time::Instant::now() + self.node.settings.shutdown.timeout;
+        for shard in std::mem::take(&mut self.shards) {
+            let ShardThread { id, mut ended } = shard;
+            let left = match tokio::time::timeout_at(deadline, &mut ended).await {
+                Ok(left) => left,
+                Err(_) => {
+                    self.node.fanout().queue(id).control(ShardCommand::Cut);
+                    ended.await
+                }
+            };
+            // A shard that did not say how it ended died of a panic and took its clients along.
+            cut += left.unwrap_or_default();
+        }
+        self.tasks.wait().await;
+        ShutdownReport { closed: before.saturating_sub(cut), cut }
+    }
+
+    fn command(&self, command: impl Fn() -> ShardCommand) {
+        self.shards.iter().for_each(|shard| self.node.fanout().queue(shard.id).control(command()));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.command(|| ShardCommand::Cut);
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::{Duration, Instant};
+
+use throng_registry::ClientId;
+
+use crate::config::Settings;
+
+/// How a connection is pinged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PingStyle {
+    /// The protocol's own ping, an empty reply (reference section 3.3).
+    Application,
+    /// Ping frames of RFC 6455, which every WebSocket client answers by itself.
+    Frame,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Beat {
+    /// Nothing yet.
+    Nothing,
+    /// Send a ping.
+    Ping,
+    /// The client did not answer the last one in time.
+    NoPong,
+}
+
+/// A connection's ping clock. The first ping comes after half to one interval, so that clients that connected together are
+/// not pinged together.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    next_ping: Instant,
+    /// Until when the answer to the last ping must be there.
+    pong_due: Option<Instant>,
+    /// Whether a ping has not been answered.
+    outstanding: bool,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(settings: &Settings, client: ClientId, now: Instant) -> Self {
+        let interval = settings.client.ping_interval;
+        // The id is random; its low bits are as good as any other random number.
+        let share = f64::from((client.as_u128() & 0xffff) as u16) / f64::from(u16::MAX);
+        let first = interval.unwrap_or_default().mul_f64(0.5 + share / 2.0);
+        let timeout = settings.client.pong_timeout;
+        Self { interval, timeout, next_ping: now + first, pong_due: None, outstanding: false }
+    }
+
+    /// When [`poll`](Self::poll) has something to say; `None` if never.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.interval?;
+        Some(self.pong_due.map_or(self.next_ping, |due| due.min(self.next_ping)))
+    }
+
+    /// What is due now.
+    pub(crate) fn poll(&mut self, now: Instant) -> Beat {
+        let Some(interval) = self.interval else { return Beat::Nothing };
+        if self.pong_due.is_some_and(|due| due <= now) {
+            return Beat::NoPong;
+        }
+        if now < self.next_ping {
+            return Beat::Nothing;
+        }
+        self.next_ping = now + interval;
+        self.outstanding = true;
+        self.pong_due = self.timeout.map(|timeout| now + timeout);
+        Beat::Ping
+    }
+
+    /// Takes a pong; false if no ping waited for one.
+    pub(crate) fn pong(&mut self) -> bool {
+        self.pong_due = None;
+        std::mem::take(&mut self.outstanding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(25);
+    const TIMEOUT: Duration = Duration::from_secs(8);
+
+    fn heartbeat(random: u128) -> (Heartbeat, Instant) {
+        let now = Instant::now();
+        (Heartbeat::new(&Settings::default(), ClientId::from_u128(random), now), now)
+    }
+
+    #[test]
+    fn the_first_ping_comes_after_half_to_one_interval() {
+        let (earliest, now) = heartbeat(0);
+        assert_eq!(earliest.deadline(), Some(now + INTERVAL / 2));
+        let (latest, now) = heartbeat(0xffff);
+        assert_eq!(latest.deadline(), Some(now + INTERVAL));
+    }
+
+    #[test]
+    fn a_ping_that_is_answered_is_followed_by_the_next() {
+        let (mut heartbeat, now) = heartbeat(0xffff);
+        assert_eq!(heartbeat.poll(now), Beat::Nothing);
+        assert_eq!(heartbeat.poll(now + INTERVAL), Beat::Ping);
+        assert!(heartbeat.pong());
+        assert_eq!(heartbeat.deadline(), Some(now + INTERVAL * 2));
+        assert_eq!(heartbeat.poll(now + INTERVAL * 2), Beat::Ping);
+    }
+
+    #[test]
+    fn a_ping_that_is_not_answered_in_time_is_reported() {
+        let (mut heartbeat, now) = heartbeat(0xffff);
+        assert_eq!(heartbeat.poll(now + INTERVAL), Beat::Ping);
+        assert_eq!(heartbeat.deadline(), Some(now + INTERVAL + TIMEOUT));
+        assert_eq!(heartbeat.poll(now + INTERVAL + TIMEOUT), Beat::NoPong);
+    }
+
+    #[test]
+    fn a_pong_counts_only_while_a_ping_is_outstanding() {
+        let (mut heartbeat, now) = heartbeat(0xffff);
+        assert!(!heartbeat.pong());
+        heartbeat.poll(now + INTERVAL);
+        assert!(heartbeat.pong());
+        assert!(!heartbeat.pong());
+    }
+
+    #[test]
+    fn without_an_interval_nothing_is_ever_due() {
+        let mut settings = Settings::default();
+        settings.client.ping_interval = None;
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::new(&settings, ClientId::from_u128(1), now);
+        assert_eq!(heartbeat.deadline(), None);
+        assert_eq!(heartbeat.poll(now + INTERVAL * 100), Beat::Nothing);
+    }
+}

@@ -1,0 +1,214 @@
+//! A shard: one thread that owns a part of the clients for life, their sockets, sessions and outboxes.
+//!
+//! Each connection has a local task that reads and drives its session. One turn task takes what the shard's queue holds, hands
+//! it to the outboxes, and writes every client that has something to write once. Nothing wakes a connection for a delivery.
+
+mod timers;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::Bytes;
+use throng_engine::EngineError;
+use throng_protocol::{ChannelName, DisconnectCode, Format};
+use throng_registry::{ClientId, OutboxLimits, ShardId, ShardTable, Slot};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::listener::Seat;
+use crate::node::Node;
+use crate::session::PingStyle;
+
+use timers::Timers;
+pub(crate) use turn::run;
+
+/// What a shard's queue carries beside publications.
+#[derive(Debug)]
+pub(crate) enum ShardCommand {
+    /// Take over a connection whose handshake is done.
+    Open(Box<Opening>),
+    /// Close every client, take no new one, and end when the last has gone.
+    Stop,
+    /// End now, whoever is left.
+    Cut,
+}
+
+/// A connection on its way from the listener to its shard.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) stream: Incoming,
+    /// What the client sent right behind its handshake.
+    pub(crate) leftover: Bytes,
+    pub(crate) route: Route,
+    pub(crate) client: ClientId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) seat: Seat,
+}
+
+/// What a connection is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Route {
+    /// The Centrifuge protocol.
+    Protocol { format: Format, ping_style: PingStyle },
+    /// A room of the plain relay, as the channel it is.
+    Relay { room: ChannelName },
+    /// Messages come back as they are.
+    Echo,
+}
+
+/// A byte stream that can be given to another thread.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A socket that no runtime watches now; its shard's runtime will.
+    Tcp(std::net::TcpStream),
+    /// A stream that needs no runtime.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
+}
+
+impl Incoming {
+    /// Makes the stream one of this thread's.
+    pub(crate) fn into_local(self) -> io::Result<SharedStream> {
+        Ok(match self {
+            Self::Tcp(socket) => Rc::new(RefCell::new(tokio::net::TcpStream::from_std(socket)?)),
+            #[cfg(test)]
+            Self::Memory(stream) => Rc::new(RefCell::new(stream)),
+        })
+    }
+}
+
+/// A byte stream that was upgraded to a WebSocket.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// A connection's stream: its task reads from it, the turn task writes to it, neither across an await.
+pub(crate) type SharedStream = Rc<RefCell<dyn Stream>>;
+
+/// What a shard keeps beside each client of its table.
+pub(crate) struct Conn {
+    pub(crate) stream: SharedStream,
+    /// Wakes the connection's task.
+    pub(crate) waker: Waker,
+    pub(crate) deadline: Option<Instant>,
+    /// The deadline has passed and the task has not looked yet.
+    pub(crate) fired: bool,
+    /// The shard wants the connection closed.
+    pub(crate) stop: Option<DisconnectCode>,
+}
+
+/// Bytes of the read buffer that all connections of a shard share.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// The state of a shard. Its parts are borrowed for single steps, never across an await.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) node: Arc<Node>,
+    pub(crate) table: RefCell<ShardTable<Conn>>,
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    timers: RefCell<Timers>,
+    turn: Cell<Option<Waker>>,
+    stopping: Cell<bool>,
+}
+
+impl Shard {
+    fn new(id: ShardId, node: Arc<Node>) -> Self {
+        let settings = &node.settings;
+        let limits = OutboxLimits {
+            client_bytes: settings.client.queue_max_size,
+            client_messages: settings.client.queue_max_messages,
+            shard_bytes: settings.shards.backlog_max_size,
+        };
+        Self {
+            id,
+            table: RefCell::new(ShardTable::new(limits)),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
+            timers: RefCell::default(),
+            turn: Cell::new(None),
+            stopping: Cell::new(false),
+            node,
+        }
+    }
+
+    /// Has the turn task run once all connections that are ready have been heard.
+    pub(crate) fn wake_turn(&self) {
+        if let Some(waker) = self.turn.take() {
+            waker.wake();
+        }
+    }
+
+    /// Puts frames of a client's own into its outbox.
+    pub(crate) fn send(&self, slot: Slot, write: impl FnOnce(&mut bytes::BytesMut)) {
+        self.table.borrow_mut().send(slot, write);
+        self.wake_turn();
+    }
+
+    /// Sets when a client's task is to be woken next; `None` for never.
+    pub(crate) fn set_deadline(&self, slot: Slot, deadline: Option<Instant>) {
+        let mut table = self.table.borrow_mut();
+        let Some(conn) = table.attachment_mut(slot) else { return };
+        let before = std::mem::replace(&mut conn.deadline, deadline);
+        if before == deadline {
+            return;
+        }
+        let mut timers = self.timers.borrow_mut();
+        timers.cancel(before, slot);
+        if timers.schedule(deadline, slot) {
+            drop(timers);
+            self.wake_turn();
+        }
+    }
+
+    /// Subscribes a client to a channel that it is not subscribed to: it gets what is published from now on.
+    ///
+    /// # Errors
+    ///
+    /// The engine's; then nothing has changed.
+    pub(crate) async fn subscribe(&self, slot: Slot, channel: &ChannelName) -> Result<(), EngineError> {
+        let first = self.table.borrow_mut().enter(channel);
+        let position = self.node.subscribe(channel, self.id, first).await;
+        let unused = match &position {
+            Ok(start) => self.table.borrow_mut().subscribe(slot, channel, start.get()),
+            Err(_) => self.table.borrow_mut().abandon(channel),
+        };
+        if unused {
+            self.node.unsubscribe(channel, self.id);
+        }
+        position.map(|_| ())
+    }
+
+    /// Ends a subscription for the node, too, if it was the shard's last of its channel.
+    pub(crate) fn unsubscribe(&self, slot: Slot, channel: &ChannelName) {
+        let last = self.table.borrow_mut().unsubscribe(slot, channel);
+        if last == Some(true) {
+            self.node.unsubscribe(channel, self.id);
+        }
+    }
+
+    /// Ends all subscriptions of a client.
+    pub(crate) fn unsubscribe_all(&self, slot: Slot) {
+        let emptied = self.table.borrow_mut().unsubscribe_all(slot);
+        emptied.iter().for_each(|channel| self.node.unsubscribe(channel, self.id));
+    }
+
+    /// Removes a client and all that is known of it here.
+    pub(crate) fn remove(&self, slot: Slot) {
+        self.set_deadline(slot, None);
+        let removed = self.table.borrow_mut().remove(slot);
+        let Some((_, emptied)) = removed else { return };
+        emptied.iter().for_each(|channel| self.node.unsubscribe(channel, self.id));
+        if self.stopping.get() {
+            self.wake_turn();
+        }
+    }
+}
+
+/// The time, as tests may control it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,176 @@
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use throng_protocol::DisconnectCode;
+use throng_registry::{Broadcast, QueueEntry, ShardId};
+use tokio::time::{Sleep, sleep_until};
+
+use super::{Conn, Shard, ShardCommand, now};
+use crate::node::Node;
+use crate::transport;
+
+/// Deliveries after which a turn ends, so that reading, pings and timers get their share of the thread.
+const TURN_DELIVERIES: usize = 16_384;
+
+/// Queue entries after which a turn ends.
+const TURN_ENTRIES: usize = 256;
+
+/// Runs a shard until it is told to stop and its last client has gone, or to cut. Returns how many clients were left.
+///
+/// Must run in a local runtime or a `LocalSet`, outside tokio's cooperative budget: within it, sockets look full after a few
+/// hundred writes in one task.
+pub(crate) async fn run(id: ShardId, node: Arc<Node>) -> usize {
+    let shard = Rc::new(Shard::new(id, node));
+    let mut turns = Turns { pending: VecDeque::new(), drained: Vec::new(), cut: false };
+    let mut sleep = Box::pin(sleep_until(tokio::time::Instant::now()));
+    loop {
+        poll_fn(|cx| shard.poll_work(cx, sleep.as_mut(), turns.pending.is_empty())).await;
+        turns.turn(&shard);
+        let left = shard.table.borrow().sizes().0;
+        if turns.cut || (shard.stopping.get() && left == 0) {
+            shard.publish_metrics();
+            return left;
+        }
+        if !turns.pending.is_empty() || shard.table.borrow().needs_flush() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+type Entry = QueueEntry<Broadcast, ShardCommand>;
+
+struct Turns {
+    /// Entries taken from the queue that did not fit into the last turn.
+    pending: VecDeque<Entry>,
+    drained: Vec<Entry>,
+    cut: bool,
+}
+
+impl Turns {
+    /// One turn: what the queue holds goes to the outboxes, then every client with something to write is written once.
+    fn turn(&mut self, shard: &Rc<Shard>) {
+        let queue = shard.node.fanout().queue(shard.id);
+        if self.pending.is_empty() {
+            queue.drain(TURN_ENTRIES, &mut self.drained);
+            self.pending.extend(self.drained.drain(..));
+        }
+        let mut deliveries = 0;
+        while deliveries < TURN_DELIVERIES
+            && let Some(entry) = self.pending.pop_front()
+        {
+            match entry {
+                QueueEntry::Broadcast(broadcast) => {
+                    deliveries += shard.table.borrow_mut().deliver(&broadcast);
+                }
+                QueueEntry::Control(command) => self.obey(shard, command),
+            }
+        }
+        shard.fire_timers();
+        shard.flush();
+        shard.publish_metrics();
+    }
+
+    fn obey(&mut self, shard: &Rc<Shard>, command: ShardCommand) {
+        match command {
+            // A connection that comes too late is dropped, which closes it; its client will try elsewhere.
+            ShardCommand::Open(_) if shard.stopping.get() => {}
+            ShardCommand::Open(opening) => transport::open(shard, *opening),
+            ShardCommand::Stop => shard.stop(),
+            ShardCommand::Cut => self.cut = true,
+        }
+    }
+}
+
+impl Shard {
+    /// Ready when there is something for a turn to do.
+    fn poll_work(&self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, no_pending: bool) -> Poll<()> {
+        self.turn.set(Some(cx.waker().clone()));
+        if !no_pending || self.table.borrow().needs_flush() {
+            return Poll::Ready(());
+        }
+        if self.node.fanout().queue(self.id).poll_ready(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.stopping.get() && self.table.borrow().sizes().0 == 0 {
+            return Poll::Ready(());
+        }
+        let Some(deadline) = self.timers.borrow().next() else { return Poll::Pending };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.poll(cx)
+    }
+
+    /// Wakes the clients whose deadline has passed.
+    fn fire_timers(&self) {
+        let now = now();
+        let mut table = self.table.borrow_mut();
+        let mut timers = self.timers.borrow_mut();
+        while let Some(slot) = timers.pop(now) {
+            if let Some(conn) = table.attachment_mut(slot) {
+                conn.deadline = None;
+                conn.fired = true;
+                conn.waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Writes what is in the outboxes, and wakes the tasks of clients to whom something happened on the way.
+    fn flush(&self) {
+        let mut table = self.table.borrow_mut();
+        if !table.needs_flush() {
+            return;
+        }
+        table.flush(write);
+        for slot in table.take_changed() {
+            if let Some(conn) = table.attachment(slot) {
+                conn.waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Asks every client's task to close its connection.
+    fn stop(&self) {
+        self.stopping.set(true);
+        let mut table = self.table.borrow_mut();
+        let slots: Vec<_> = table.slots().collect();
+        for slot in slots {
+            if let Some(conn) = table.attachment_mut(slot) {
+                conn.stop = Some(DisconnectCode::Shutdown);
+                conn.waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn publish_metrics(&self) {
+        let table = self.table.borrow();
+        let metrics = &self.node.metrics.shards[self.id.index()];
+        let counters = table.counters();
+        metrics.deliveries.set(counters.deliveries);
+        metrics.writes.set(counters.writes);
+        metrics.bytes_sent.set(counters.bytes_written);
+        metrics.slow.set(counters.slow);
+        let (clients, channels, subscriptions) = table.sizes();
+        metrics.clients.set(clients as u64);
+        metrics.channels.set(channels as u64);
+        metrics.subscriptions.set(subscriptions as u64);
+        metrics.backlog_bytes.set(table.backlog_bytes() as u64);
+    }
+}
+
+/// Writes to a client's stream. When it is full, the client's own task is woken once it is writable.
+fn write(conn: &mut Conn, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    let mut cx = Context::from_waker(&conn.waker);
+    let mut stream = conn.stream.borrow_mut();
+    let stream = Pin::new(&mut *stream);
+    match slices {
+        [one] => stream.poll_write(&mut cx, one),
+        several => stream.poll_write_vectored(&mut cx, several),
+    }
+}

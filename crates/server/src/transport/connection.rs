@@ -1,0 +1,245 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use throng_protocol::DisconnectCode;
+use throng_protocol::frame::{self, Event, FrameError, FrameLimits, Opcode};
+use throng_registry::{ClientId, Ending, Slot};
+
+use super::socket::{Inbound, Input, Socket};
+use super::{Dialogue, Farewell};
+use crate::metrics::Transport;
+use crate::shard::{Conn, Opening, Route, Shard, now};
+
+/// How a conversation came to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// The server says goodbye.
+    Farewell(Farewell),
+    /// The peer sent a close frame with this code; it is answered in kind.
+    Peer(Option<u16>),
+    /// Too much waited for the client: it gets its farewell if its socket still takes it.
+    Slow,
+    /// There is nobody to say goodbye to.
+    Gone,
+}
+
+/// Serves one connection from its handshake to its end.
+///
+/// ```text
+///  begin ──► converse: read, decide, answer ──► goodbye: close frame, flush, peer's close frame ──► dropped
+///                     (timers, shutdown, slow)          (deadline for all of it)
+/// ```
+pub(super) async fn serve<D: Dialogue>(shard: Rc<Shard>, opening: Opening, mut dialogue: D) {
+    let Opening { stream, leftover, route, client, peer, seat } = opening;
+    let stream = match stream.into_local() {
+        Ok(stream) => stream,
+        Err(error) => {
+            return tracing::warn!(connection = %client, %error, "the shard cannot watch the socket");
+        }
+    };
+    let conn = Conn {
+        stream: Rc::clone(&stream),
+        waker: Waker::noop().clone(),
+        deadline: None,
+        fired: false,
+        stop: None,
+    };
+    let slot = shard.table.borrow_mut().insert(dialogue.format(), conn);
+    let presence = Presence::new(&shard, slot, client, dialogue.transport());
+    tracing::debug!(connection = %client, %peer, transport = ?presence.transport, shard = shard.id.index(), "open");
+    let limits = frame_limits(&shard, &route);
+    let mut socket = Socket::new(Rc::clone(&shard), slot, stream, limits, leftover);
+    let end = match dialogue.begin(&socket).await {
+        Some(farewell) => End::Farewell(farewell),
+        None => converse(&mut socket, &mut dialogue).await,
+    };
+    presence.leave();
+    let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
+    tracing::debug!(connection = %client, %peer, code, reason, "closed");
+    drop(presence);
+    drop(seat);
+}
+
+fn frame_limits(shard: &Shard, route: &Route) -> FrameLimits {
+    let settings = &shard.node.settings;
+    let (message_bytes, fragments) = match route {
+        Route::Protocol { .. } => (settings.websocket.message_size_limit, settings.echo.max_fragments),
+        Route::Relay { .. } => (settings.relay.message_size_limit, settings.echo.max_fragments),
+        Route::Echo => (settings.echo.message_size_limit, settings.echo.max_fragments),
+    };
+    FrameLimits { message_bytes, fragments }
+}
+
+/// Reads and answers until something ends the connection.
+async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
+    loop {
+        socket.shard.set_deadline(socket.slot, dialogue.deadline());
+        let mut events = Vec::new();
+        let reading = !dialogue.reads_only_when_flushed();
+        let input = socket
+            .next(reading, |shard, slot, event| receive(dialogue, shard, slot, event, &mut events))
+            .await;
+        match input {
+            Input::Read(outcome) => {
+                if !events.is_empty()
+                    && let Some(end) = Box::pin(handle(socket, dialogue, events)).await
+                {
+                    return end;
+                }
+                if let Err(error) = outcome {
+                    return End::Farewell(violation(error));
+                }
+                // Whoever has much to say lets the others and the turn have theirs.
+                tokio::task::consume_budget().await;
+            }
+            Input::Timer => {
+                if let Some(farewell) = dialogue.timer(socket, now()) {
+                    return End::Farewell(farewell);
+                }
+            }
+            Input::Stop(code) => return End::Farewell(dialogue.farewell(code)),
+            Input::Ended(Ending::Slow) => return End::Slow,
+            Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return End::Gone,
+        }
+    }
+}
+
+/// Takes an event where it lies, or keeps it for [`handle`].
+fn receive(
+    dialogue: &mut impl Dialogue,
+    shard: &Shard,
+    slot: Slot,
+    event: Event<'_>,
+    events: &mut Vec<Inbound>,
+) {
+    if let Event::Message { kind, data } = &event {
+        shard.node.metrics.shards[shard.id.index()].messages_received.add(1);
+        if dialogue.at_once(shard, slot, *kind, data) {
+            return;
+        }
+    }
+    events.push(Inbound::keep(event));
+}
+
+async fn handle(socket: &Socket, dialogue: &mut impl Dialogue, events: Vec<Inbound>) -> Option<End> {
+    for event in events {
+        match event {
+            Inbound::Message(kind, data) => {
+                if let Some(farewell) = dialogue.message(socket, kind, data).await {
+                    return Some(End::Farewell(farewell));
+                }
+            }
+            Inbound::Ping(data) => socket.send(Opcode::Pong, &data),
+            Inbound::Pong => dialogue.pong(),
+            Inbound::Close(code) => return Some(End::Peer(code)),
+        }
+    }
+    None
+}
+
+fn violation(error: FrameError) -> Farewell {
+    let code = error.close_code();
+    let reason = match code {
+        1007 => "invalid UTF-8",
+        1009 => "message size limit exceeded",
+        _ => "protocol error",
+    };
+    Farewell { code, reason }
+}
+
+/// Ends a connection: the close frame behind all that waits, then the peer's, within the deadline. Returns what was said.
+async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
+    let settings = &socket.shard.node.settings;
+    let (patience, write_timeout) = (settings.shutdown.close_timeout, settings.websocket.write_timeout);
+    match end {
+        End::Farewell(farewell) => {
+            say(socket, farewell);
+            wait_for_close(socket, patience, true).await;
+            (farewell.code, farewell.reason)
+        }
+        End::Peer(code) => {
+            let answer =
+                code.map_or_else(|| frame::encode(Opcode::Close, b""), |code| frame::encode_close(code, ""));
+            socket.shard.send(socket.slot, |out| out.extend_from_slice(&answer));
+            wait_for_close(socket, patience, false).await;
+            (code.unwrap_or(NO_STATUS), "closed by the client")
+        }
+        End::Slow => {
+            let farewell = Farewell::from(DisconnectCode::Slow);
+            say(socket, farewell);
+            wait_for_close(socket, write_timeout, true).await;
+            (farewell.code, farewell.reason)
+        }
+        End::Gone => (ABNORMAL, "connection lost"),
+    }
+}
+
+/// RFC 6455 section 7.4.1: no code was given, and the connection ended without a close frame.
+const NO_STATUS: u16 = 1005;
+const ABNORMAL: u16 = 1006;
+
+fn say(socket: &Socket, farewell: Farewell) {
+    let close = frame::encode_close(farewell.code, farewell.reason);
+    socket.shard.send(socket.slot, |out| out.extend_from_slice(&close));
+}
+
+/// Waits until all is written and, if it is awaited, the peer's close frame is there. What else comes in is thrown away.
+async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool) {
+    let mut awaited = peer_too;
+    socket.shard.set_deadline(socket.slot, Some(now() + patience));
+    loop {
+        let flushed = socket.shard.table.borrow().is_flushed(socket.slot);
+        if flushed && !awaited {
+            return;
+        }
+        // After a violation no close frame can be understood any more: the end of the stream is what is waited for. The
+        // client sees ours first, because closing a socket with unread bytes would reset the connection.
+        if flushed && socket.is_deaf() {
+            socket.shut_down().await;
+        }
+        let heard = |_: &Shard, _: Slot, event: Event<'_>| awaited &= !matches!(event, Event::Close(_));
+        match socket.next(peer_too && flushed, heard).await {
+            Input::Read(_) => tokio::task::consume_budget().await,
+            Input::Stop(_) | Input::Ended(Ending::Slow) => {}
+            Input::Timer | Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return,
+        }
+    }
+}
+
+/// A client's place in its shard and node. Leaves no trace when it is dropped, also if that is because of a panic.
+struct Presence {
+    shard: Rc<Shard>,
+    slot: Slot,
+    client: ClientId,
+    transport: Transport,
+    left: Cell<bool>,
+}
+
+impl Presence {
+    fn new(shard: &Rc<Shard>, slot: Slot, client: ClientId, transport: Transport) -> Self {
+        shard.node.metrics.connections(transport).add(1);
+        Self { shard: Rc::clone(shard), slot, client, transport, left: Cell::new(false) }
+    }
+
+    /// Takes the client out of the directory and all channels; its socket is still open.
+    fn leave(&self) {
+        if !self.left.replace(true) {
+            self.shard.unsubscribe_all(self.slot);
+            self.shard.node.directory().disconnect(self.client);
+            self.shard.node.metrics.connections(self.transport).subtract(1);
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shard.node.metrics.panics.add(1);
+            tracing::error!(connection = %self.client, "a connection's task panicked");
+        }
+        self.leave();
+        self.shard.remove(self.slot);
+    }
+}

@@ -1,0 +1,93 @@
+//! From bytes to messages and back: the tasks that read connections, one dialogue for each kind of endpoint.
+
+mod connection;
+mod echo;
+mod protocol;
+mod relay;
+mod socket;
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use throng_protocol::DisconnectCode;
+use throng_protocol::frame::MessageKind;
+use throng_registry::WireFormat;
+
+use crate::metrics::Transport;
+use crate::shard::{Opening, Route, Shard};
+
+use socket::Socket;
+
+/// Starts the task of a connection that was given to this shard.
+pub(crate) fn open(shard: &Rc<Shard>, opening: Opening) {
+    let shard = Rc::clone(shard);
+    // The local runtime owns the task and ends it with the shard; until then the client's place in the table stands for it.
+    match opening.route.clone() {
+        Route::Protocol { format, ping_style } => {
+            let dialogue = protocol::Protocol::new(&shard, opening.client, format, ping_style);
+            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+        }
+        Route::Relay { room } => {
+            let dialogue = relay::Relay::new(&shard, opening.client, room);
+            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+        }
+        Route::Echo => {
+            let dialogue = echo::Echo::new(&shard, opening.client);
+            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+        }
+    }
+}
+
+/// What an endpoint does with the messages of one connection.
+pub(crate) trait Dialogue {
+    /// What the connection carries.
+    fn format(&self) -> WireFormat;
+
+    /// Its label in the metrics.
+    fn transport(&self) -> Transport;
+
+    /// Begins, once the connection is in its shard's table.
+    async fn begin(&mut self, socket: &Socket) -> Option<Farewell>;
+
+    /// Takes a message where it lies in the read buffer; true if that was all. Otherwise it is copied for
+    /// [`message`](Self::message), which may await.
+    fn at_once(&mut self, _: &Shard, _: throng_registry::Slot, _: MessageKind, _: &[u8]) -> bool {
+        false
+    }
+
+    /// Takes a message.
+    async fn message(&mut self, socket: &Socket, kind: MessageKind, data: Bytes) -> Option<Farewell>;
+
+    /// Takes a pong frame.
+    fn pong(&mut self);
+
+    /// When [`timer`](Self::timer) wants to be called.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Does what is due.
+    fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell>;
+
+    /// How this endpoint says that the connection ends for this reason.
+    fn farewell(&self, code: DisconnectCode) -> Farewell {
+        Farewell::from(code)
+    }
+
+    /// Whether reading has to wait until the client has taken what is written to it.
+    fn reads_only_when_flushed(&self) -> bool {
+        false
+    }
+}
+
+/// How the server ends a connection: the close frame it sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Farewell {
+    pub(crate) code: u16,
+    pub(crate) reason: &'static str,
+}
+
+impl From<DisconnectCode> for Farewell {
+    fn from(code: DisconnectCode) -> Self {
+        Self { code: code.code(), reason: code.reason() }
+    }
+}

@@ -1,0 +1,182 @@
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use throng_protocol::DisconnectCode;
+use throng_protocol::frame::{
+    self, CloseFrame, Decoder, Event, FrameError, FrameLimits, MessageKind, Opcode,
+};
+use throng_registry::{Ending, Slot};
+use tokio::io::ReadBuf;
+
+use crate::shard::{Shard, SharedStream};
+
+/// A connection as its task sees it: what comes in, and the way out through the shard's table.
+pub(crate) struct Socket {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) slot: Slot,
+    stream: SharedStream,
+    decoder: Decoder,
+    limits: FrameLimits,
+    leftover: Bytes,
+    /// The table's verdict has been reported.
+    ended: bool,
+}
+
+/// What a connection's task waits for.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Bytes came in and were made into events; after the last event they may have broken the protocol.
+    Read(Result<(), FrameError>),
+    /// The deadline has passed.
+    Timer,
+    /// The table wants the client gone.
+    Ended(Ending),
+    /// The server wants the connection closed.
+    Stop(DisconnectCode),
+    /// The peer is gone.
+    Closed,
+}
+
+/// An event that is handled after the read buffer has been given back.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Message(MessageKind, Bytes),
+    Ping(Bytes),
+    Pong,
+    /// The code of the close frame, if it had one.
+    Close(Option<u16>),
+}
+
+impl Inbound {
+    pub(super) fn keep(event: Event<'_>) -> Self {
+        match event {
+            Event::Message { kind, data } => Self::Message(kind, Bytes::from(data.into_owned())),
+            Event::Ping(data) => Self::Ping(Bytes::from(data.into_owned())),
+            Event::Pong(_) => Self::Pong,
+            Event::Close(frame) => Self::Close(frame.map(|CloseFrame { code, .. }| code)),
+        }
+    }
+}
+
+impl Socket {
+    pub(super) fn new(
+        shard: Rc<Shard>,
+        slot: Slot,
+        stream: SharedStream,
+        limits: FrameLimits,
+        leftover: Bytes,
+    ) -> Self {
+        Self { shard, slot, stream, decoder: Decoder::new(), limits, leftover, ended: false }
+    }
+
+    /// Waits for the next input. Events of bytes that came in are handed to `take` where they lie, in the shard's read
+    /// buffer. `reading` false leaves bytes alone until the outbox is empty.
+    ///
+    /// Cancel safe: nothing is taken from the stream before it is handed over.
+    pub(super) async fn next(
+        &mut self,
+        reading: bool,
+        mut take: impl FnMut(&Shard, Slot, Event<'_>),
+    ) -> Input {
+        poll_fn(|cx| self.poll_next(cx, reading, &mut take)).await
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: bool,
+        take: &mut impl FnMut(&Shard, Slot, Event<'_>),
+    ) -> Poll<Input> {
+        if let Some(signal) = self.poll_signal(cx) {
+            return Poll::Ready(signal);
+        }
+        let mut table = self.shard.table.borrow_mut();
+        if table.backlog_of(self.slot) > 0 {
+            // Perhaps it is the socket that became writable.
+            table.retry(self.slot);
+            self.shard.wake_turn();
+        }
+        if !reading && !table.is_flushed(self.slot) {
+            table.watch(self.slot);
+            return Poll::Pending;
+        }
+        drop(table);
+        let shard = Rc::clone(&self.shard);
+        let mut buffer = shard.read_buffer.borrow_mut();
+        let length = match self.poll_read(cx, &mut buffer) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Input::Closed),
+            Poll::Ready(Ok(length)) => length,
+        };
+        shard.node.metrics.shards[shard.id.index()].bytes_received.add(length as u64);
+        Poll::Ready(Input::Read(self.decode(&mut buffer[..length], take)))
+    }
+
+    /// What the shard has to say to this connection, if anything.
+    fn poll_signal(&mut self, cx: &Context<'_>) -> Option<Input> {
+        let mut table = self.shard.table.borrow_mut();
+        if !self.ended
+            && let Some(ending) = table.ending(self.slot)
+        {
+            self.ended = true;
+            return Some(Input::Ended(ending));
+        }
+        let conn = table.attachment_mut(self.slot)?;
+        conn.waker.clone_from(cx.waker());
+        if let Some(code) = conn.stop.take() {
+            return Some(Input::Stop(code));
+        }
+        std::mem::take(&mut conn.fired).then_some(Input::Timer)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.leftover.is_empty() {
+            let length = self.leftover.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&self.leftover.split_to(length));
+            if self.leftover.is_empty() {
+                // The last slice would keep the whole handshake buffer alive.
+                self.leftover = Bytes::new();
+            }
+            return Poll::Ready(Ok(length));
+        }
+        let mut into = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    fn decode(
+        &mut self,
+        mut input: &mut [u8],
+        take: &mut impl FnMut(&Shard, Slot, Event<'_>),
+    ) -> Result<(), FrameError> {
+        while !input.is_empty() {
+            let (used, event) = self.decoder.decode(input, &self.limits)?;
+            if let Some(event) = event {
+                take(&self.shard, self.slot, event);
+            }
+            input = &mut input[used..];
+        }
+        Ok(())
+    }
+
+    /// Whether the peer broke the protocol, so that nothing it sends is understood any more.
+    pub(super) const fn is_deaf(&self) -> bool {
+        self.decoder.is_closed()
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(super) async fn shut_down(&self) {
+        // A socket that cannot even be shut down is gone, which reading will tell.
+        let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
+    }
+
+    /// Puts a whole frame into the outbox.
+    pub(crate) fn send(&self, opcode: Opcode, payload: &[u8]) {
+        self.shard.send(self.slot, |out| frame::encode_into(opcode, payload, out));
+        self.shard.node.metrics.shards[self.shard.id.index()].messages_sent.add(1);
+    }
+}
