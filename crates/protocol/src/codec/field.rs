@@ -52,6 +52,12 @@ pub(crate) trait Value: Sized {
     fn put_bare(&self, out: &mut BytesMut);
     /// Reads Protobuf.
     fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError>;
+
+    /// Reads Protobuf once more: the last value counts, but messages are merged.
+    fn merge_wire(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        *self = Self::from_wire(value)?;
+        Ok(())
+    }
 }
 
 /// What a table's field can be: a value, an optional message, a list or a map.
@@ -66,7 +72,7 @@ pub(crate) trait Field {
     fn field_len(&self, number: u32) -> usize;
     /// Writes Protobuf with the key.
     fn put_field(&self, number: u32, out: &mut BytesMut);
-    /// Reads Protobuf. Lists and maps grow, messages are merged, the rest is replaced.
+    /// Reads Protobuf. Lists and maps grow, the rest is read as by [`Value::merge_wire`].
     fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError>;
 }
 
@@ -94,8 +100,7 @@ impl<V: Value> Field for V {
     }
 
     fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
-        *self = Value::from_wire(value)?;
-        Ok(())
+        self.merge_wire(value)
     }
 }
 
@@ -126,7 +131,7 @@ impl<M: Message> Field for Option<M> {
     }
 
     fn merge(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
-        merge_message(self.get_or_insert_default(), value)
+        self.get_or_insert_default().merge_wire(value)
     }
 }
 
@@ -214,10 +219,6 @@ fn entry_len<V: Value>((key, value): (&String, &V)) -> usize {
     key.field_len(1) + value.field_len(2)
 }
 
-fn merge_message<M: Message>(message: &mut M, value: WireValue<'_>) -> Result<(), DecodeError> {
-    value.fields(|number, value| message.take_field(number, value))
-}
-
 impl<M: Message> Value for M {
     const WIRE_TYPE: WireType = WireType::Bytes;
 
@@ -249,8 +250,12 @@ impl<M: Message> Value for M {
 
     fn from_wire(value: WireValue<'_>) -> Result<Self, DecodeError> {
         let mut message = Self::default();
-        merge_message(&mut message, value)?;
+        message.merge_wire(value)?;
         Ok(message)
+    }
+
+    fn merge_wire(&mut self, value: WireValue<'_>) -> Result<(), DecodeError> {
+        value.fields(|number, value| self.take_field(number, value))
     }
 }
 

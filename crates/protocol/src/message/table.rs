@@ -74,11 +74,11 @@ macro_rules! message {
         !crate::codec::field::Field::is_zero(&$self.$field)
     };
 
-    (@sent $self:ident.$field:ident zigzag) => { crate::codec::field::zigzag($self.$field) };
+    (@sent $self:ident.$field:ident zigzag) => { crate::codec::value::zigzag($self.$field) };
     (@sent $self:ident.$field:ident $($rule:ident)?) => { $self.$field };
 
     (@take $self:ident.$field:ident, $value:ident zigzag) => {
-        $value.varint().map(|number| $self.$field = crate::codec::field::unzigzag(number))
+        $value.varint().map(|number| $self.$field = crate::codec::value::unzigzag(number))
     };
     (@take $self:ident.$field:ident, $value:ident $($rule:ident)?) => {
         crate::codec::field::Field::merge(&mut $self.$field, $value)

@@ -12,7 +12,7 @@ pub(crate) fn decode_command(line: &Bytes, limits: &Limits) -> Result<Command, D
         "id" => draft.id.read(reader),
         "send" => draft.fill(CommandBody::Send(Value::read_json(reader)?)),
         "ping" => {
-            reader.skip()?;
+            reader.object(|reader, _| reader.skip())?;
             draft.fill(CommandBody::Ping)
         }
         _ => match Request::read_member(key, reader)? {

@@ -20,7 +20,10 @@ pub(crate) fn decode_command(message: &Bytes, limits: &Limits) -> Result<Command
     let mut draft = CommandDraft::default();
     Context::new(message, limits).root().fields(|number, value| match number {
         ID => draft.id.merge(value),
-        COMMAND_PING => draft.fill(CommandBody::Ping),
+        COMMAND_PING => {
+            value.fields(|_, _| Ok(()))?;
+            draft.fill(CommandBody::Ping)
+        }
         COMMAND_SEND => draft.fill(CommandBody::Send(Value::from_wire(value)?)),
         _ => match Request::from_field(number, value)? {
             Some(request) => draft.fill(CommandBody::Request(request)),
