@@ -1,6 +1,6 @@
 //! Checks that are counted one by one and go on after a failure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -15,14 +15,21 @@ impl Checks {
     /// Performs one check, named by a sentence, and prints how it went.
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<()>) {
         let began = Instant::now();
-        match check() {
+        let result = check();
+        self.record(name, began.elapsed(), result);
+    }
+
+    /// Counts a check that was performed elsewhere, and prints how it went.
+    pub(crate) fn record(&mut self, name: &str, took: Duration, result: Result<()>) {
+        let seconds = took.as_secs_f64();
+        match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+                println!("ok   {name} ({seconds:.1} s)");
             }
             Err(error) => {
                 self.failed += 1;
-                println!("FAIL {name} ({:.1} s)\n     {error:#}", began.elapsed().as_secs_f64());
+                println!("FAIL {name} ({seconds:.1} s)\n     {error:#}");
             }
         }
     }

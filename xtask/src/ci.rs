@@ -1,14 +1,14 @@
 //! `cargo xtask ci`: the gate. Every step must pass; the first that fails ends the run.
 
 use std::{
-    fs,
+    env, fs,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 
-use crate::{conformance, deny, docs_check, layers, process, sdk, server, workspace};
+use crate::{browser, conformance, deny, docs_check, layers, process, sdk, server, workspace};
 
 /// One step of the gate.
 struct Step {
@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
     Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
     Step { name: "sdk", what: "the official SDKs", run: || sdk::run(&Default::default()) },
+    Step { name: "browser", what: "the chat page in Chromium", run: || browser::run(&Default::default()) },
 ];
 
 /// Options of `cargo xtask ci`.
@@ -96,6 +97,11 @@ impl Args {
         (self.only.is_empty() || self.only.iter().any(|only| only == name))
             && !self.skip.iter().any(|skip| skip == name)
     }
+}
+
+/// Whether this runs where nobody can help (`CI=true`): what would be skipped on a desk fails there.
+pub(crate) fn unattended() -> bool {
+    env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 
 fn shown(time: Duration) -> String {

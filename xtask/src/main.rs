@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod browser;
 mod checks;
 mod ci;
 mod conformance;
@@ -39,6 +40,8 @@ enum Task {
     Conformance(conformance::Args),
     /// Run the official JavaScript and Python SDKs against the release server
     Sdk(sdk::Args),
+    /// Drive the chat page in headless Chromium
+    Browser(browser::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Deny(args) => deny::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Sdk(args) => sdk::run(&args),
+        Task::Browser(args) => browser::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
