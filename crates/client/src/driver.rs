@@ -1,0 +1,284 @@
+//! The task that owns a client's socket: it turns what happens into inputs of the [`Conversation`] and carries out
+//! what that decides.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use throng_protocol::Format;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use crate::{
+    Disconnect, State,
+    dial::Dialer,
+    socket::{Incoming, Socket},
+    state::{Action, Conversation, Input, NewSubscription, RequestOrder, SubscriptionKey},
+};
+
+/// Most orders that are taken in before their frames are sent.
+const ORDERS_PER_TURN: usize = 256;
+
+/// What a handle asks of the task.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Request(RequestOrder),
+    Subscribe(NewSubscription),
+}
+
+/// What handles tell the task beside the queue of orders, because it must get through when that is full.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Subscriptions that were dropped. At most as many as there were.
+    abandoned: Mutex<Vec<SubscriptionKey>>,
+    closing: std::sync::atomic::AtomicBool,
+    wake: Notify,
+}
+
+impl Shared {
+    /// The handle of a subscription is gone.
+    pub(crate) fn abandon(&self, key: SubscriptionKey) {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.wake.notify_one();
+    }
+
+    /// The client is to stop.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, std::sync::atomic::Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    fn take_abandoned(&self) -> Vec<SubscriptionKey> {
+        std::mem::take(&mut *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+type Dialing = Pin<Box<dyn Future<Output = Result<Socket, Disconnect>> + Send>>;
+
+/// Runs one client.
+pub(crate) struct Driver {
+    conversation: Conversation,
+    format: Format,
+    dialer: Arc<Dialer>,
+    dialing: Option<Dialing>,
+    socket: Option<Socket>,
+    /// A socket that is to be closed with a handshake, at the end.
+    farewell: Option<Socket>,
+    orders: mpsc::Receiver<Order>,
+    batch: Vec<Order>,
+    shared: Arc<Shared>,
+    state: watch::Sender<State>,
+}
+
+/// What the task waited for.
+enum Wake {
+    Dialed(Result<Socket, Disconnect>),
+    Incoming(Incoming),
+    /// Orders are in the batch; 0: there will be none any more.
+    Orders(usize),
+    Shared,
+    Due,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        conversation: Conversation,
+        format: Format,
+        dialer: Dialer,
+        orders: mpsc::Receiver<Order>,
+        shared: Arc<Shared>,
+        state: watch::Sender<State>,
+    ) -> Self {
+        Self {
+            conversation,
+            format,
+            dialer: Arc::new(dialer),
+            dialing: None,
+            socket: None,
+            farewell: None,
+            orders,
+            batch: Vec::with_capacity(ORDERS_PER_TURN),
+            shared,
+            state,
+        }
+    }
+
+    /// Runs until the client is closed or stops for good.
+    pub(crate) async fn run(mut self) {
+        self.handle(Input::Start);
+        self.perform();
+        let reason = loop {
+            if let Some(reason) = self.conversation.stopped() {
+                break reason.clone();
+            }
+            let wake = self.wait().await;
+            self.take_in(wake);
+            self.perform();
+        };
+        if let Some(socket) = self.farewell.take() {
+            socket.farewell().await;
+        }
+        // The state is told before the queue closes: a handle that finds the queue closed finds the reason as well.
+        self.state.send_replace(State::Disconnected(reason));
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.conversation.handle(input, Instant::now().into_std());
+    }
+
+    /// Waits for whatever comes first. Cancel safe in every branch: losing the race loses nothing.
+    async fn wait(&mut self) -> Wake {
+        let deadline = self.deadline();
+        let takes_orders =
+            self.conversation.accepts_orders() && self.socket.as_ref().is_none_or(Socket::is_idle);
+        tokio::select! {
+            result = next_of(self.dialing.as_mut()) => Wake::Dialed(result),
+            incoming = incoming(self.socket.as_mut()) => Wake::Incoming(incoming),
+            count = self.orders.recv_many(&mut self.batch, ORDERS_PER_TURN), if takes_orders => Wake::Orders(count),
+            () = self.shared.wake.notified() => Wake::Shared,
+            () = sleep_until(deadline) => Wake::Due,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let conversation = self.conversation.deadline().map(Instant::from_std);
+        let write = self.socket.as_ref().and_then(Socket::write_deadline);
+        conversation.into_iter().chain(write).min()
+    }
+
+    fn take_in(&mut self, wake: Wake) {
+        match wake {
+            Wake::Dialed(result) => {
+                self.dialing = None;
+                match result {
+                    Ok(socket) => {
+                        self.socket = Some(socket);
+                        self.handle(Input::Opened);
+                    }
+                    Err(reason) => self.handle(Input::Lost(reason)),
+                }
+            }
+            Wake::Incoming(incoming) => self.incoming(incoming),
+            Wake::Orders(0) => self.handle(Input::Close),
+            Wake::Orders(_) => self.take_orders(),
+            Wake::Shared if self.shared.is_closing() => self.handle(Input::Close),
+            Wake::Shared => self.take_abandoned(),
+            Wake::Due => self.due(),
+        }
+    }
+
+    fn take_orders(&mut self) {
+        // Dropping a subscription and subscribing to the same channel again arrive here in this order.
+        self.take_abandoned();
+        let mut batch = std::mem::take(&mut self.batch);
+        for order in batch.drain(..) {
+            self.handle(match order {
+                Order::Request(order) => Input::Request(order),
+                Order::Subscribe(new) => Input::Subscribe(new),
+            });
+        }
+        self.batch = batch;
+    }
+
+    fn take_abandoned(&mut self) {
+        for key in self.shared.take_abandoned() {
+            self.handle(Input::Abandoned(key));
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            // Which of the two it is says nothing: the format was agreed on in the handshake.
+            Incoming::Text(text) => self.handle(Input::Received(Bytes::from(text))),
+            Incoming::Binary(bytes) => self.handle(Input::Received(bytes)),
+            Incoming::Control => self.handle(Input::Heard),
+            Incoming::Flushed => {}
+            Incoming::Ended(reason) => {
+                self.socket = None;
+                self.handle(Input::Lost(reason));
+            }
+        }
+    }
+
+    fn due(&mut self) {
+        // This task may be late, and what the deadline waits for may have arrived meanwhile.
+        if let Some(incoming) = self.socket.as_mut().and_then(|socket| socket.next().now_or_never()) {
+            self.incoming(incoming);
+        }
+        let overdue =
+            self.socket.as_ref().and_then(Socket::write_deadline).is_some_and(|at| at <= Instant::now());
+        if overdue {
+            self.socket = None;
+            self.handle(Input::Lost(Socket::write_timed_out()));
+        }
+        self.handle(Input::Time);
+    }
+
+    /// Carries out what the conversation has decided.
+    fn perform(&mut self) {
+        while let Some(action) = self.conversation.poll_action() {
+            match action {
+                Action::Dial => {
+                    let dialer = Arc::clone(&self.dialer);
+                    self.dialing = Some(Box::pin(async move { dialer.dial().await }));
+                }
+                Action::HangUp => {
+                    self.dialing = None;
+                    if let Some(socket) = self.socket.take() {
+                        socket.hang_up();
+                    }
+                }
+                Action::Farewell => self.farewell = self.socket.take(),
+                Action::Announce(state) => {
+                    self.state.send_replace(state);
+                }
+            }
+        }
+        while let Some(frame) = self.conversation.poll_frame() {
+            if let Some(socket) = &mut self.socket {
+                socket.push(message(self.format, frame));
+            }
+        }
+    }
+}
+
+fn message(format: Format, frame: Bytes) -> Message {
+    match format {
+        // What is not UTF-8 cannot have come out of the JSON encoder, as payloads are checked before; a server would
+        // refuse it either way, so it may as well refuse a binary message.
+        Format::Json => Utf8Bytes::try_from(frame.clone()).map_or(Message::Binary(frame), Message::Text),
+        Format::Protobuf => Message::Binary(frame),
+    }
+}
+
+async fn next_of<T>(future: Option<&mut Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+pub(crate) async fn incoming(socket: Option<&mut Socket>) -> Incoming {
+    match socket {
+        Some(socket) => socket.next().await,
+        None => pending().await,
+    }
+}
+
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,114 @@
+use std::{sync::Arc, time::Duration};
+
+use crate::{BuildError, Endpoint, QueueBounds, dial::Dialer, state::ReconnectPolicy};
+
+/// What every kind of client can set about its connections.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) reconnect: ReconnectPolicy,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) queue: QueueBounds,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// How a test opens its streams.
+    #[cfg(test)]
+    pub(crate) opener: Option<crate::dial::Opener>,
+}
+
+impl Options {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            reconnect: ReconnectPolicy::default(),
+            connect_timeout: Duration::from_secs(10),
+            max_message_bytes: 16 << 20,
+            queue: QueueBounds::default(),
+            tls: None,
+            #[cfg(test)]
+            opener: None,
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, BuildError> {
+        Ok(self.url.parse()?)
+    }
+
+    pub(crate) fn dialer(
+        &self,
+        endpoint: Endpoint,
+        subprotocol: Option<&'static str>,
+    ) -> Result<Dialer, BuildError> {
+        let dialer = Dialer::new(
+            endpoint,
+            subprotocol,
+            self.max_message_bytes,
+            self.connect_timeout,
+            self.tls.clone(),
+        )?;
+        #[cfg(test)]
+        if let Some(opener) = &self.opener {
+            return Ok(dialer.with_opener(Arc::clone(opener)));
+        }
+        Ok(dialer)
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Options")
+            .field("reconnect", &self.reconnect)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive() // the URL's query may hold a token
+    }
+}
+
+/// The setters that the builders share, over a field `options`.
+macro_rules! option_setters {
+    () => {
+        /// How long to wait between attempts. Default 500 ms, doubling up to 20 s, with full jitter. Starts again at
+        /// its base once a connection has lasted 5 s.
+        pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
+            self.options.reconnect.backoff = backoff;
+            self
+        }
+
+        /// How many attempts in a row may fail before the client stops with
+        /// [`Disconnect::GaveUp`](crate::Disconnect::GaveUp). 0: a lost connection is not tried again.
+        /// Default: as many as it takes.
+        pub fn max_attempts(mut self, attempts: u32) -> Self {
+            self.options.reconnect.max_attempts = Some(attempts);
+            self
+        }
+
+        /// Time for one attempt: name resolution, TCP, TLS and the opening handshake together. Default 10 s.
+        pub fn connect_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options.connect_timeout = timeout;
+            self
+        }
+
+        /// Longest WebSocket message that is received, in bytes. A longer one stops the client with
+        /// [`Disconnect::MessageTooLong`](crate::Disconnect::MessageTooLong). Default 16 MiB.
+        pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+            self.options.max_message_bytes = bytes;
+            self
+        }
+
+        /// How far a reader may fall behind before the oldest events are dropped. Default 1,024 events, 4 MiB.
+        pub fn queue(mut self, bounds: $crate::QueueBounds) -> Self {
+            self.options.queue = bounds;
+            self
+        }
+
+        /// TLS settings for `wss`, for example with an own root certificate. Default: TLS 1.2 and 1.3, and the
+        /// root certificates of the system (or of the file that the variable `SSL_CERT_FILE` names).
+        pub fn tls_config(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+            self.options.tls = Some(config);
+            self
+        }
+    };
+}
+pub(crate) use option_setters;

@@ -1,0 +1,374 @@
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use throng_protocol::{
+    Command, ConnectRequest, ConnectResult, DecodeError, ErrorReply, Outcome, Push, PushEvent, Reply,
+    Request, SubscribeRequest, UnsubscribeRequest,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Action, Input, Link, NewSubscription, RequestOrder, Settings, SubscriptionKey, Verdict,
+    frames::FrameBatch, requests::Requests, subscriptions::Subscriptions,
+};
+use crate::{Disconnect, Event, RequestError, State};
+
+/// One client's side of the protocol, over one connection after another.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    settings: Settings,
+    link: Link,
+    requests: Requests<Pending>,
+    subscriptions: Subscriptions,
+    /// Requests that wait for a connection, oldest first, each with the end of its patience.
+    unsent: VecDeque<(Instant, RequestOrder)>,
+    frames: FrameBatch,
+    actions: VecDeque<Action>,
+    watchdog: Option<Watchdog>,
+    /// The server wants its pings answered.
+    answers_pings: bool,
+    stopped: Option<Disconnect>,
+}
+
+/// What an unanswered request is for.
+#[derive(Debug)]
+enum Pending {
+    Connect,
+    Subscribe(SubscriptionKey),
+    Unsubscribe(Arc<str>),
+    Request(oneshot::Sender<Result<Outcome, RequestError>>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watchdog {
+    allowance: Duration,
+    heard: Instant,
+}
+
+impl Conversation {
+    /// `seed` makes the random parts of the waits.
+    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            link: Link::new(settings.reconnect, seed),
+            requests: Requests::new(settings.command_timeout),
+            subscriptions: Subscriptions::new(settings.reconnect.backoff, !seed),
+            unsent: VecDeque::new(),
+            frames: FrameBatch::new(settings.format, settings.max_frame_bytes),
+            actions: VecDeque::new(),
+            watchdog: None,
+            answers_pings: false,
+            stopped: None,
+            settings,
+        }
+    }
+
+    /// Takes one input in.
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        if self.stopped.is_some() && !matches!(input, Input::Request(_) | Input::Subscribe(_)) {
+            return;
+        }
+        match input {
+            Input::Start => self.start(),
+            Input::Request(order) => self.request(order, now),
+            Input::Subscribe(new) => self.subscribe(new, now),
+            Input::Abandoned(key) => self.unsubscribe(&key, now),
+            Input::Opened => self.introduce(now),
+            Input::Received(frame) => self.receive(frame, now),
+            Input::Heard => self.heard(now),
+            Input::Lost(reason) => self.lose(reason, now),
+            Input::Time => self.time(now),
+            Input::Close => self.close(),
+        }
+    }
+
+    /// The next thing to do, before the frames are sent.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next frame to send.
+    pub(crate) fn poll_frame(&mut self) -> Option<Bytes> {
+        self.frames.pop()
+    }
+
+    /// When [`Input::Time`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let silence = self.watchdog.map(|watchdog| watchdog.heard + watchdog.allowance);
+        let patience = self.unsent.front().map(|(until, _)| *until);
+        [self.link.deadline(), self.requests.deadline(), self.subscriptions.deadline(), silence, patience]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// False while as much is pending as may be: then requests and subscriptions wait in the queue in front.
+    pub(crate) fn accepts_orders(&self) -> bool {
+        self.requests.len() + self.unsent.len() < self.settings.max_pending
+    }
+
+    /// Why the conversation is over, if it is.
+    pub(crate) const fn stopped(&self) -> Option<&Disconnect> {
+        self.stopped.as_ref()
+    }
+
+    fn start(&mut self) {
+        self.link.start();
+        self.actions.push_back(Action::Announce(State::Connecting { failures: 0, last: None }));
+        self.actions.push_back(Action::Dial);
+    }
+
+    fn introduce(&mut self, now: Instant) {
+        self.link.opened();
+        let name = self.settings.name.clone();
+        let version = self.settings.version.clone();
+        let request = ConnectRequest { name, version, ..ConnectRequest::default() };
+        if let Err(bytes) = self.send(Request::Connect(request), Pending::Connect, now) {
+            tracing::error!(bytes, "the connect command does not fit a frame");
+            self.hang_up(Disconnect::MessageTooLong { max: self.settings.max_frame_bytes }, now);
+        }
+    }
+
+    fn request(&mut self, order: RequestOrder, now: Instant) {
+        if let Some(reason) = &self.stopped {
+            let _ = order.answer.send(Err(RequestError::Stopped(reason.clone())));
+        } else if self.link.is_open() {
+            self.send_request(order, now);
+        } else {
+            self.unsent.push_back((now + self.settings.command_timeout, order));
+        }
+    }
+
+    fn send_request(&mut self, order: RequestOrder, now: Instant) {
+        let RequestOrder { request, answer } = order;
+        if answer.is_closed() {
+            return; // the caller no longer wants it, and nothing was sent
+        }
+        let id = self.requests.next_id();
+        match self.frames.push(&Command::Request { id, request }) {
+            Ok(()) => self.requests.begin(Pending::Request(answer), now),
+            Err(too_long) => {
+                let max = self.settings.max_frame_bytes;
+                let _ = answer.send(Err(RequestError::TooLong { bytes: too_long.bytes, max }));
+            }
+        }
+    }
+
+    fn subscribe(&mut self, new: NewSubscription, now: Instant) {
+        let channel = Arc::clone(&new.key.channel);
+        self.subscriptions.add(new);
+        if let Some(reason) = &self.stopped {
+            self.subscriptions.stop(reason);
+        } else {
+            self.ask(&channel, now);
+        }
+    }
+
+    /// Sends the subscribe command of a channel, if it is wanted and not under way.
+    fn ask(&mut self, channel: &str, now: Instant) {
+        if !self.link.is_open() {
+            return;
+        }
+        let Some(key) = self.subscriptions.ask(channel) else { return };
+        let request = SubscribeRequest { channel: channel.to_owned(), ..SubscribeRequest::default() };
+        if let Err(bytes) = self.send(Request::Subscribe(request), Pending::Subscribe(key.clone()), now) {
+            self.subscriptions.unsendable(&key, bytes, self.settings.max_frame_bytes);
+        }
+    }
+
+    fn unsubscribe(&mut self, key: &SubscriptionKey, now: Instant) {
+        if !self.subscriptions.remove(key) {
+            return;
+        }
+        let request = UnsubscribeRequest { channel: key.channel.as_ref().to_owned() };
+        let pending = Pending::Unsubscribe(Arc::clone(&key.channel));
+        if self.send(Request::Unsubscribe(request), pending, now).is_err() {
+            self.subscriptions.left(&key.channel); // not reachable: the longer subscribe command had fitted
+        }
+    }
+
+    /// Sends a request of the client's own; the error is the length of one that does not fit a frame.
+    fn send(&mut self, request: Request, pending: Pending, now: Instant) -> Result<(), usize> {
+        let id = self.requests.next_id();
+        self.frames.push(&Command::Request { id, request }).map_err(|too_long| too_long.bytes)?;
+        self.requests.begin(pending, now);
+        Ok(())
+    }
+
+    fn heard(&mut self, now: Instant) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.heard = now;
+        }
+    }
+
+    fn receive(&mut self, frame: Bytes, now: Instant) {
+        self.heard(now);
+        for reply in self.settings.format.decode_replies(frame, &self.settings.limits) {
+            match reply {
+                Ok(Reply::Ping) => self.pong(),
+                Ok(Reply::Push(push)) => self.push(push, now),
+                Ok(Reply::Answer { id, outcome }) => self.answer(id, outcome, now),
+                Err(error) => self.hang_up(Disconnect::Malformed(error), now),
+            }
+            if !self.link.is_up() {
+                return; // the rest of the frame belongs to a connection that was given up
+            }
+        }
+    }
+
+    fn pong(&mut self) {
+        if self.answers_pings && self.frames.push(&Command::Pong).is_err() {
+            tracing::error!("a pong does not fit a frame");
+        }
+    }
+
+    fn push(&mut self, push: Push, now: Instant) {
+        let Push { channel, event } = push;
+        match event {
+            PushEvent::Publication(publication) => self.subscriptions.publication(&channel, publication),
+            PushEvent::Join(join) => {
+                self.subscriptions.event(&channel, Event::Join(join.info.unwrap_or_default()));
+            }
+            PushEvent::Leave(leave) => {
+                self.subscriptions.event(&channel, Event::Leave(leave.info.unwrap_or_default()));
+            }
+            PushEvent::Unsubscribe(push) => {
+                if self.subscriptions.removed(&channel, push, now) {
+                    self.ask(&channel, now);
+                }
+            }
+            PushEvent::Disconnect(push) => {
+                let code = u16::try_from(push.code).unwrap_or(u16::MAX);
+                self.hang_up(Disconnect::Closed { code, reason: push.reason }, now);
+            }
+            // Server-side subscriptions, messages outside of channels and tokens are not part of this client yet;
+            // `Connect` belongs to one-way transports.
+            PushEvent::Message(_)
+            | PushEvent::Subscribe(_)
+            | PushEvent::Connect(_)
+            | PushEvent::Refresh(_) => {}
+        }
+    }
+
+    fn answer(&mut self, id: u32, outcome: Result<Outcome, ErrorReply>, now: Instant) {
+        let Some(pending) = self.requests.finish(id) else { return }; // it has timed out, which was reported then
+        match (pending, outcome) {
+            (Pending::Connect, Ok(Outcome::Connect(result))) => self.established(result, now),
+            (Pending::Connect, Err(error)) => self.hang_up(Disconnect::Refused(error), now),
+            (Pending::Subscribe(key), Ok(Outcome::Subscribe(result))) => {
+                self.subscriptions.confirmed(&key, result, now);
+            }
+            (Pending::Subscribe(key), Err(error)) => self.subscriptions.refused(&key, error, now),
+            (Pending::Connect | Pending::Subscribe(_), Ok(_)) => {
+                self.hang_up(Disconnect::Malformed(DecodeError::NoBody { id }), now);
+            }
+            (Pending::Unsubscribe(channel), Ok(_)) => {
+                self.subscriptions.left(&channel);
+                self.ask(&channel, now);
+            }
+            (Pending::Unsubscribe(_), Err(error)) => self.hang_up(Disconnect::Unsubscribe(error), now),
+            (Pending::Request(answer), outcome) => {
+                let _ = answer.send(outcome.map_err(RequestError::Refused)); // the caller may have left
+            }
+        }
+    }
+
+    fn established(&mut self, result: ConnectResult, now: Instant) {
+        tracing::debug!(client = result.client, ping_s = result.ping, "connected");
+        self.link.established(now);
+        self.answers_pings = result.pong;
+        let interval = Duration::from_secs(u64::from(result.ping));
+        let allowance = interval + self.settings.ping_grace;
+        self.watchdog = (result.ping > 0).then_some(Watchdog { allowance, heard: now });
+        self.actions.push_back(Action::Announce(State::Connected { client: result.client }));
+        for channel in self.subscriptions.channels() {
+            self.ask(&channel, now);
+        }
+        while let Some((_, order)) = self.unsent.pop_front() {
+            self.send_request(order, now);
+        }
+    }
+
+    fn time(&mut self, now: Instant) {
+        if self.link.due(now) {
+            self.actions.push_back(Action::Dial);
+        }
+        while let Some(pending) = self.requests.pop_overdue(now) {
+            let waited = self.settings.command_timeout;
+            let command = match pending {
+                Pending::Request(answer) => {
+                    let _ = answer.send(Err(RequestError::TimedOut { waited }));
+                    continue;
+                }
+                Pending::Connect => "connect",
+                Pending::Subscribe(_) => "subscribe",
+                Pending::Unsubscribe(_) => "unsubscribe",
+            };
+            return self.hang_up(Disconnect::NoAnswer { command, waited }, now);
+        }
+        while self.unsent.front().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, order)) = self.unsent.pop_front() else { break };
+            let waited = self.settings.command_timeout;
+            let _ = order.answer.send(Err(RequestError::NotSent { waited }));
+        }
+        while let Some(channel) = self.subscriptions.pop_due(now) {
+            self.ask(&channel, now);
+        }
+        if let Some(watchdog) = self.watchdog
+            && watchdog.heard + watchdog.allowance <= now
+        {
+            self.hang_up(Disconnect::Silent { waited: watchdog.allowance }, now);
+        }
+    }
+
+    /// Ends the connection from this side and decides what comes next.
+    fn hang_up(&mut self, reason: Disconnect, now: Instant) {
+        self.actions.push_back(Action::HangUp);
+        self.lose(reason, now);
+    }
+
+    /// The connection, or the attempt, is over: decides what comes next.
+    fn lose(&mut self, reason: Disconnect, now: Instant) {
+        self.disconnected(&reason);
+        match self.link.lost(reason.clone(), now) {
+            Verdict::Retry => {
+                tracing::debug!(failures = self.link.failures(), %reason, "disconnected");
+                self.subscriptions.connection_lost();
+                let failures = self.link.failures();
+                self.actions.push_back(Action::Announce(State::Connecting { failures, last: Some(reason) }));
+            }
+            Verdict::Stop(reason) => self.stop(reason),
+        }
+    }
+
+    /// What was sent and not answered will stay unanswered.
+    fn disconnected(&mut self, reason: &Disconnect) {
+        self.frames.clear();
+        self.watchdog = None;
+        self.answers_pings = false;
+        for pending in self.requests.reset() {
+            if let Pending::Request(answer) = pending {
+                let _ = answer.send(Err(RequestError::Unknown(reason.clone())));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.actions.push_back(if self.link.is_open() { Action::Farewell } else { Action::HangUp });
+        self.disconnected(&Disconnect::ByApplication);
+        self.link.stop();
+        self.stop(Disconnect::ByApplication);
+    }
+
+    fn stop(&mut self, reason: Disconnect) {
+        tracing::debug!(%reason, "stopped");
+        for (_, order) in self.unsent.drain(..) {
+            let _ = order.answer.send(Err(RequestError::Stopped(reason.clone())));
+        }
+        self.subscriptions.stop(&reason);
+        self.stopped = Some(reason);
+    }
+}
