@@ -3,7 +3,7 @@ use std::sync::Arc;
 use throng_protocol::ChannelName;
 
 use crate::queue::Reservation;
-use crate::{ClientId, ClientKey, Directory, Frames, ShardId, ShardQueue};
+use crate::{ClientId, Directory, Frames, ShardId, ShardQueue, Slot};
 
 /// One publication on its way to the subscribers of a shard.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ pub struct Broadcast {
     pub sequence: u64,
     /// What goes on the wire.
     pub frames: Arc<Frames>,
-    /// The client that does not get it.
-    pub except: Option<ClientKey>,
+    /// The client of this shard that does not get it.
+    pub except: Option<Slot>,
 }
 
 /// The way from a publisher to the shards: the directory that knows which shards are concerned, and their queues.
@@ -29,7 +29,7 @@ pub struct Fanout<C> {
 
 /// Room for one broadcast in the queue of every shard that has subscribers of a channel.
 #[derive(Debug)]
-pub struct Ticket<C>(Vec<Reservation<Broadcast, C>>);
+pub struct Ticket<C>(Vec<(ShardId, Reservation<Broadcast, C>)>);
 
 impl<C> Fanout<C> {
     /// A fan-out to `shards` shards (1 to [`ShardId::MAX_SHARDS`]), each with room for `queue_capacity` broadcasts.
@@ -63,7 +63,8 @@ impl<C> Fanout<C> {
     /// them is full.
     pub fn reserve(&self, channel: &ChannelName) -> Option<Ticket<C>> {
         let shards = self.directory.shards_of(channel);
-        shards.iter().map(|shard| self.queue(shard).reserve()).collect::<Option<Vec<_>>>().map(Ticket)
+        let reserve = |shard| Some((shard, self.queue(shard).reserve()?));
+        shards.iter().map(reserve).collect::<Option<Vec<_>>>().map(Ticket)
     }
 
     /// Sends a publication to the shards for which room was reserved. `except` names a client that does not get it.
@@ -75,14 +76,15 @@ impl<C> Fanout<C> {
         frames: Frames,
         except: Option<ClientId>,
     ) {
-        let broadcast = Broadcast {
-            channel: channel.clone(),
-            sequence,
-            frames: Arc::new(frames),
-            except: except.and_then(|id| self.directory.locate(id)),
-        };
-        for reservation in ticket.0 {
-            reservation.fill(broadcast.clone());
+        let frames = Arc::new(frames);
+        let except = except.and_then(|id| self.directory.locate(id));
+        for (shard, reservation) in ticket.0 {
+            reservation.fill(Broadcast {
+                channel: channel.clone(),
+                sequence,
+                frames: Arc::clone(&frames),
+                except: except.filter(|key| key.shard == shard).map(|key| key.slot),
+            });
         }
     }
 }
@@ -93,6 +95,7 @@ mod tests {
     use throng_protocol::frame::MessageKind;
 
     use super::*;
+    use crate::{Client, ClientKey, QueueEntry, WireFormat};
 
     #[test]
     fn a_publication_enters_every_queue_it_needs_or_none() {
@@ -108,5 +111,29 @@ mod tests {
         let ticket = fanout.reserve(&news).unwrap();
         fanout.deliver(ticket, &news, 1, Frames::relay(MessageKind::Text, Payload::from("x")), None);
         assert_eq!([a, b].map(|shard| fanout.queue(shard).depth()), [1, 1]);
+    }
+
+    #[test]
+    fn the_sender_is_left_out_on_its_own_shard_alone() {
+        let fanout = Fanout::<()>::new(2, 8);
+        let [a, b] = [0, 1].map(|n| ShardId::new(n).unwrap());
+        let room: ChannelName = "relay:lobby".parse().unwrap();
+        let slot = Slot { index: 0, generation: 1 };
+        let sender = ClientId::random();
+        let client = Client { key: ClientKey { shard: a, slot }, user: "".into(), format: WireFormat::Relay };
+        fanout.directory().connect(sender, client);
+        fanout.directory().join(&room, a);
+        fanout.directory().join(&room, b);
+        let ticket = fanout.reserve(&room).unwrap();
+        fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, Payload::from("x")), Some(sender));
+        let except = [a, b].map(|shard| {
+            let mut entries = Vec::new();
+            fanout.queue(shard).drain(1, &mut entries);
+            let Some(QueueEntry::Broadcast(broadcast)) = entries.pop() else {
+                panic!("nothing was delivered")
+            };
+            broadcast.except
+        });
+        assert_eq!(except, [Some(slot), None], "slots of different shards may be equal");
     }
 }

@@ -242,13 +242,11 @@ impl<A> ShardTable<A> {
                 continue;
             }
             let client = &mut self.clients[member.client as usize];
-            let excepted = broadcast.except.is_some_and(|key| {
-                key.slot.index == member.client && key.slot.generation == client.generation
-            });
-            if excepted || client.ending.is_some() {
+            let slot = Slot { index: member.client, generation: client.generation };
+            if broadcast.except == Some(slot) || client.ending.is_some() {
                 continue;
             }
-            self.turn.append_run(member.client, client.generation, &mut client.dirty, channel, position);
+            self.turn.append_run(slot, &mut client.dirty, channel, position);
             delivered += 1;
         }
         if delivered > 0 {

@@ -65,15 +65,8 @@ impl Turn {
     }
 
     /// Adds publication `position` of the channel's run to the client's segments.
-    pub(crate) fn append_run(
-        &mut self,
-        client: u32,
-        generation: u32,
-        dirty: &mut u32,
-        channel: u32,
-        position: u32,
-    ) {
-        let segments = self.segments(Slot { index: client, generation }, dirty);
+    pub(crate) fn append_run(&mut self, slot: Slot, dirty: &mut u32, channel: u32, position: u32) {
+        let segments = self.segments(slot, dirty);
         match segments.last_mut() {
             Some(Segment::Run { channel: last, to, .. }) if *last == channel && *to == position => *to += 1,
             Some(_) | None => segments.push(Segment::Run { channel, from: position, to: position + 1 }),

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Refusal;
+use super::held::Held;
 use super::{Admission, Seat, Upgrade, is_upgrade, upgrade};
 use crate::config::AllowedOrigins;
 use crate::http::{self as pages, Body, text};
@@ -104,11 +105,17 @@ impl Front {
         });
         // Nagle's algorithm would hold back single messages; that it cannot be turned off is no reason to refuse.
         let _ = socket.set_nodelay(true);
-        let served = self.http().serve_connection(TokioIo::new(socket), service).without_shutdown().await;
+        let served = self
+            .http()
+            .serve_connection(Held::new(socket, Arc::clone(&granted)), service)
+            .without_shutdown()
+            .await;
         match (served, granted.get()) {
             (Ok(parts), Some(route)) => {
+                let (socket, answer) = parts.io.into_parts();
                 let leftover = Bytes::copy_from_slice(&parts.read_buf);
-                self.hand_down(parts.io.into_inner(), leftover, route.clone(), client, peer, seat);
+                let opening = Opening { answer, leftover, route: route.clone(), client, peer, seat };
+                self.hand_down(socket, opening);
             }
             (Err(error), _) => tracing::debug!(connection = %client, %peer, %error, "HTTP ended"),
             (Ok(_), None) => {}
@@ -152,23 +159,15 @@ impl Front {
     }
 
     /// Gives an upgraded socket to a shard.
-    fn hand_down(
-        &self,
-        socket: TcpStream,
-        leftover: Bytes,
-        route: Route,
-        client: ClientId,
-        peer: SocketAddr,
-        mut seat: Seat,
-    ) {
+    fn hand_down(&self, socket: TcpStream, mut opening: Opening) {
         match socket.into_std() {
             Ok(socket) => {
-                let shard = seat.assign_shard();
-                let opening = Opening { stream: Incoming::Tcp(socket), leftover, route, client, peer, seat };
-                self.node.fanout().queue(shard).control(ShardCommand::Open(Box::new(opening)));
+                let shard = opening.seat.assign_shard();
+                let command = ShardCommand::Open(Incoming::Tcp(socket), Box::new(opening));
+                self.node.fanout().queue(shard).control(command);
             }
             Err(error) => {
-                tracing::warn!(connection = %client, %peer, %error, "cannot hand the socket to a shard")
+                tracing::warn!(connection = %opening.client, peer = %opening.peer, %error, "cannot hand the socket to a shard");
             }
         }
     }

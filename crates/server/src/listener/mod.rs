@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod handshake;
+mod held;
 
 pub(crate) use accept::run;
 pub(crate) use admission::{Admission, Seat};

@@ -31,7 +31,7 @@ pub(crate) use turn::run;
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// Take over a connection whose handshake is done.
-    Open(Box<Opening>),
+    Open(Incoming, Box<Opening>),
     /// Close every client, take no new one, and end when the last has gone.
     Stop,
     /// End now, whoever is left.
@@ -41,7 +41,8 @@ pub(crate) enum ShardCommand {
 /// A connection on its way from the listener to its shard.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    pub(crate) stream: Incoming,
+    /// The answer to the handshake, which the shard sends once it has taken the client in.
+    pub(crate) answer: Vec<u8>,
     /// What the client sent right behind its handshake.
     pub(crate) leftover: Bytes,
     pub(crate) route: Route,

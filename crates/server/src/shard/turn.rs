@@ -78,8 +78,8 @@ impl Turns {
     fn obey(&mut self, shard: &Rc<Shard>, command: ShardCommand) {
         match command {
             // A connection that comes too late is dropped, which closes it; its client will try elsewhere.
-            ShardCommand::Open(_) if shard.stopping.get() => {}
-            ShardCommand::Open(opening) => transport::open(shard, *opening),
+            ShardCommand::Open(..) if shard.stopping.get() => {}
+            ShardCommand::Open(stream, opening) => transport::open(shard, stream, *opening),
             ShardCommand::Stop => shard.stop(),
             ShardCommand::Cut => self.cut = true,
         }

@@ -10,7 +10,7 @@ use throng_registry::{ClientId, Ending, Slot};
 use super::socket::{Inbound, Input, Socket};
 use super::{Dialogue, Farewell};
 use crate::metrics::Transport;
-use crate::shard::{Conn, Opening, Route, Shard, now};
+use crate::shard::{Conn, Opening, Route, Shard, SharedStream, now};
 
 /// How a conversation came to its end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,14 +31,13 @@ enum End {
 ///  begin ──► converse: read, decide, answer ──► goodbye: close frame, flush, peer's close frame ──► dropped
 ///                     (timers, shutdown, slow)          (deadline for all of it)
 /// ```
-pub(super) async fn serve<D: Dialogue>(shard: Rc<Shard>, opening: Opening, mut dialogue: D) {
-    let Opening { stream, leftover, route, client, peer, seat } = opening;
-    let stream = match stream.into_local() {
-        Ok(stream) => stream,
-        Err(error) => {
-            return tracing::warn!(connection = %client, %error, "the shard cannot watch the socket");
-        }
-    };
+pub(super) async fn serve(
+    shard: Rc<Shard>,
+    stream: SharedStream,
+    opening: Opening,
+    mut dialogue: impl Dialogue,
+) {
+    let Opening { answer, leftover, route, client, peer, seat } = opening;
     let conn = Conn {
         stream: Rc::clone(&stream),
         waker: Waker::noop().clone(),
@@ -51,6 +50,8 @@ pub(super) async fn serve<D: Dialogue>(shard: Rc<Shard>, opening: Opening, mut d
     tracing::debug!(connection = %client, %peer, transport = ?presence.transport, shard = shard.id.index(), "open");
     let limits = frame_limits(&shard, &route);
     let mut socket = Socket::new(Rc::clone(&shard), slot, stream, limits, leftover);
+    shard.send(slot, |out| out.extend_from_slice(&answer));
+    drop(answer);
     let end = match dialogue.begin(&socket).await {
         Some(farewell) => End::Farewell(farewell),
         None => converse(&mut socket, &mut dialogue).await,

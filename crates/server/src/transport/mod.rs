@@ -15,26 +15,32 @@ use throng_protocol::frame::MessageKind;
 use throng_registry::WireFormat;
 
 use crate::metrics::Transport;
-use crate::shard::{Opening, Route, Shard};
+use crate::shard::{Incoming, Opening, Route, Shard};
 
 use socket::Socket;
 
 /// Starts the task of a connection that was given to this shard.
-pub(crate) fn open(shard: &Rc<Shard>, opening: Opening) {
+pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
     let shard = Rc::clone(shard);
+    let stream = match stream.into_local() {
+        Ok(stream) => stream,
+        Err(error) => {
+            return tracing::warn!(connection = %opening.client, %error, "the shard cannot watch the socket");
+        }
+    };
     // The local runtime owns the task and ends it with the shard; until then the client's place in the table stands for it.
     match opening.route.clone() {
         Route::Protocol { format, ping_style } => {
             let dialogue = protocol::Protocol::new(&shard, opening.client, format, ping_style);
-            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+            tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Relay { room } => {
             let dialogue = relay::Relay::new(&shard, opening.client, room);
-            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+            tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Echo => {
             let dialogue = echo::Echo::new(&shard, opening.client);
-            tokio::task::spawn_local(connection::serve(shard, opening, dialogue));
+            tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
     }
 }
