@@ -8,9 +8,6 @@ use prost::Message;
 use serde_json::value::RawValue;
 use throng_protocol::{ChannelName, ChannelNameError, Command, DecodeError, Format, Limits, Payload, Reply};
 
-/// Checks one input and returns how much of it was accepted.
-pub(crate) type Check = fn(&[u8]) -> usize;
-
 /// Limits that no re-encoded message breaks: what is written in full may be longer than what was read.
 const WIDE: Limits = Limits {
     command_bytes: usize::MAX,

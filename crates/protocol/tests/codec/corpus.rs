@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::checks::{self, Check};
+use crate::{Check, checks};
 
 #[test]
 fn every_seed_passes_the_check_of_its_target() {

@@ -16,6 +16,9 @@ mod vectors;
 use bytes::{Bytes, BytesMut};
 use throng_protocol::{Command, DecodeError, Format, Limits, Reply};
 
+/// Checks one input and returns how much of it was accepted.
+type Check = fn(&[u8]) -> usize;
+
 fn encoded_command(format: Format, command: &Command) -> Bytes {
     let mut out = BytesMut::new();
     format.encode_command(command, &mut out);

@@ -5,8 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use throng_protocol::Format;
 
-use crate::checks::{self, Check};
-use crate::{commands, encoded_command, encoded_reply, replies, strategy};
+use crate::{Check, checks, commands, encoded_command, encoded_reply, replies, strategy};
 
 proptest! {
     #[test]
