@@ -129,7 +129,7 @@ impl Key {
                 *at(settings) = (limit > 0).then_some(limit);
             }
             Field::Cores(at) => {
-                let count = whole(value, &(0..=1024))?;
+                let count = whole(value, &(0..=Shards::MAX_COUNT))?;
                 *at(settings) = if count == 0 { Shards::default().count } else { count };
             }
             Field::Duration(range, at) => *at(settings) = within(value, range)?,
@@ -170,7 +170,7 @@ impl Key {
         let Some(value) = self.get(settings) else { return Ok(()) };
         // 0 shards stand for "one for each core" in a source, but are none in the settings.
         if let (Field::Cores(_), Value::Integer(0)) = (&self.field, &value) {
-            return Err(out_of_range(&value, 1, 1024));
+            return Err(out_of_range(&value, 1, Shards::MAX_COUNT));
         }
         self.set(&mut settings.clone(), &value)
     }

@@ -6,7 +6,8 @@ use super::{duration, fault::Problem, settings::Settings};
 pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
 
 /// Paths that the server serves besides the endpoint of the protocol, and what lies below them.
-const OTHER_ENDPOINTS: [&str; 4] = ["/relay", "/echo", "/health", "/metrics"];
+const OTHER_ENDPOINTS: [&str; 7] =
+    ["/relay", "/echo", "/health", "/metrics", "/style.css", "/chat.js", "/icon.svg"];
 
 /// A rule between two keys that the settings break.
 #[derive(Debug, PartialEq)]

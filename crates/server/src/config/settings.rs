@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use throng_registry::ShardId;
+
 /// Everything that can be set. [`Settings::default`] is what `throng-server` uses without any configuration.
 ///
 /// Names follow the configuration file: `settings.client.ping_interval` is `ping_interval` of the table `[client]`.
@@ -229,7 +231,7 @@ impl Default for Echo {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Shards {
-    /// Number of shards, at least 1. Default: the number of cores this process may use.
+    /// Number of shards, 1 to [`MAX_COUNT`](Self::MAX_COUNT). Default: the number of cores this process may use.
     pub count: usize,
     /// Publications one shard's queue may hold. Default 4096.
     pub queue_capacity: usize,
@@ -239,10 +241,15 @@ pub struct Shards {
     pub backlog_max_size: usize,
 }
 
+impl Shards {
+    /// The largest number of shards: a channel keeps one bit for each.
+    pub const MAX_COUNT: usize = ShardId::MAX_SHARDS;
+}
+
 impl Default for Shards {
     fn default() -> Self {
         Self {
-            count: thread::available_parallelism().map_or(1, NonZero::get),
+            count: thread::available_parallelism().map_or(1, NonZero::get).min(Self::MAX_COUNT),
             queue_capacity: 4096,
             publish_wait: Duration::from_millis(250),
             backlog_max_size: 256 * 1024 * 1024,

@@ -1,3 +1,173 @@
 //! `throng-server`: reads its settings, starts the server, and stops it on a signal.
 
-fn main() {}
+mod args;
+mod banner;
+mod logging;
+
+use std::{
+    env,
+    fmt::{Display, Write as _},
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Parser;
+use throng_server::{
+    Server,
+    config::{Faults, Settings},
+};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use crate::{args::Args, banner::Banner};
+
+/// As shells report a program that an interrupt ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            // Nothing is left to be told if even the standard error stream is gone.
+            let _ = writeln!(io::stderr(), "throng-server: {}", complaint(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let loaded = args.sources(env::vars_os()).load()?;
+    if args.print_config {
+        say(loaded.to_toml().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let settings = loaded.into_settings();
+    logging::install(&settings.log);
+    let runtime = Builder::new_multi_thread()
+        .thread_name("front")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let status = runtime.block_on(serve(settings));
+    // After a second signal nothing is waited for.
+    runtime.shutdown_background();
+    status
+}
+
+/// Serves until a signal, then stops in order unless a second signal comes.
+async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+    // From here on a signal is kept, so that one during the start stops the server as well.
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let running = Server::builder().settings(settings.clone()).start().await?;
+    say(Banner {
+        settings: &settings,
+        address: running.local_addr(),
+        connection_limit: running.connection_limit(),
+        under_cargo: env::var_os("CARGO").is_some(),
+    });
+
+    let signal = signals.next().await;
+    say(format_args!("{signal}: stopping; a second signal ends at once"));
+    tokio::select! {
+        report = running.shutdown() => {
+            say(format_args!("stopped; clients that left in time: {}, that were cut: {}", report.closed, report.cut));
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = signals.next() => {
+            say(format_args!("{signal}: ended at once; whoever was still connected is cut"));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+/// The signals that stop a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next signal. Cancel safe.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Writes to the standard output stream, where it is no error if nobody reads.
+fn say(text: impl Display) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// An error with its causes and the remedy: one line, or the list of faults in the settings.
+fn complaint(error: &anyhow::Error) -> String {
+    if let Some(faults) = error.downcast_ref::<Faults>() {
+        return match faults.iter().len() {
+            1 => faults.to_string(),
+            count => {
+                format!("the settings have {count} faults\n  {}", faults.to_string().replace('\n', "\n  "))
+            }
+        };
+    }
+    let mut complaint = format!("{error:#}");
+    if let Some(remedy) = error.chain().find_map(remedy) {
+        let _ = write!(complaint, "; {remedy}");
+    }
+    complaint
+}
+
+/// What to do about an error of the operating system when the server starts.
+fn remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some("another program listens there: stop it, or choose another port with --listen ADDR:PORT")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Some("this machine does not have that address: choose another with --listen ADDR:PORT")
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("ports below 1024 are privileged: choose a higher one with --listen ADDR:PORT")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_fault_is_one_line_and_several_are_a_list() {
+        use throng_server::config::Sources;
+        let complaint =
+            |text| complaint(&Sources::new().text("throng.toml", text).load().unwrap_err().into());
+        assert_eq!(
+            complaint("prot = 1"),
+            "throng.toml:1: prot: there is no such key; remove it; docs/configuration.md lists every key"
+        );
+        let list = complaint("a = 1\nb = 1");
+        assert!(list.starts_with("the settings have 2 faults\n  throng.toml:1: a: "), "{list}");
+        assert!(list.contains("\n  throng.toml:2: b: "), "{list}");
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_one_line_with_its_causes_and_the_remedy() {
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::AddrInUse))
+            .context("cannot listen on 127.0.0.1:80");
+        assert_eq!(
+            complaint(&error),
+            "cannot listen on 127.0.0.1:80: address in use; another program listens there: stop it, or choose another \
+             port with --listen ADDR:PORT"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! What the server says when it has started.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use throng_server::config::Settings;
+
+/// What is served where, who may connect, and what to try next.
+#[derive(Debug)]
+pub(crate) struct Banner<'a> {
+    pub(crate) settings: &'a Settings,
+    /// Where the server listens, with the real port.
+    pub(crate) address: SocketAddr,
+    pub(crate) connection_limit: usize,
+    /// Whether cargo runs the server, so that cargo can run the client as well.
+    pub(crate) under_cargo: bool,
+}
+
+impl Display for Banner<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "throng {}", env!("CARGO_PKG_VERSION"))?;
+        // Programs that start the server with port 0 look for this line.
+        writeln!(f, "listening on http://{}", self.address)?;
+        writeln!(f)?;
+        let reachable = self.reachable();
+        for (name, scheme, path, on, key) in self.endpoints() {
+            if on {
+                writeln!(f, "  {name:<10} {scheme}://{reachable}{path}")?;
+            } else {
+                writeln!(f, "  {name:<10} off; {key} = true turns it on")?;
+            }
+        }
+        writeln!(f)?;
+        writeln!(f, "{}", self.who_may_connect())?;
+        let reason = match self.settings.client.connection_limit {
+            Some(_) => "client.connection_limit says",
+            None => "the limit of open files allows",
+        };
+        writeln!(f, "Up to {} connections at once, as {reason}.", self.connection_limit)?;
+        writeln!(f)?;
+        if self.settings.relay_enabled() {
+            writeln!(f, "Try it: open the page in two windows, or run this in two terminals:")?;
+            writeln!(f, "  {}", self.client_command("chat lobby"))?;
+        } else {
+            writeln!(f, "Try it: run this in one terminal, and `pub news hello` in its place in another:")?;
+            writeln!(f, "  {}", self.client_command("sub news"))?;
+        }
+        write!(f, "Ctrl-C stops the server.")
+    }
+}
+
+impl Banner<'_> {
+    /// Name, scheme, path, whether it is served, and the key that switches it on.
+    fn endpoints(&self) -> [(&'static str, &'static str, &str, bool, &'static str); 6] {
+        let settings = self.settings;
+        let protocol = settings.websocket.handler_prefix.as_str();
+        [
+            ("page", "http", "/", settings.relay_enabled(), "relay.enabled"),
+            ("protocol", "ws", protocol, true, ""),
+            ("relay", "ws", "/relay/{room}", settings.relay_enabled(), "relay.enabled"),
+            ("echo", "ws", "/echo", settings.echo_enabled(), "echo.enabled"),
+            ("health", "http", "/health", settings.health.enabled, "health.enabled"),
+            ("metrics", "http", "/metrics", settings.prometheus_enabled(), "prometheus.enabled"),
+        ]
+    }
+
+    fn who_may_connect(&self) -> &'static str {
+        if self.settings.listens_on_loopback() {
+            "Anonymous clients may connect, because only this machine can reach a loopback address."
+        } else {
+            "Anonymous clients may connect FROM ANYWHERE, because the settings allow it."
+        }
+    }
+
+    /// The client's command; its default address is left out.
+    fn client_command(&self, command: &str) -> String {
+        let program =
+            if self.under_cargo { "cargo run --release --bin throng-client --" } else { "throng-client" };
+        let reachable = self.reachable();
+        if reachable == Settings::default().listen_address() {
+            format!("{program} {command}")
+        } else {
+            format!("{program} --url ws://{reachable} {command}")
+        }
+    }
+
+    /// An address at which this machine reaches the server: "every address" is none that one can connect to.
+    fn reachable(&self) -> SocketAddr {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn banner(settings: &Settings, under_cargo: bool) -> String {
+        let address = settings.listen_address();
+        Banner { settings, address, connection_limit: 960, under_cargo }.to_string()
+    }
+
+    #[test]
+    fn the_banner_of_the_defaults() {
+        let expected = "
+listening on http://127.0.0.1:8080
+
+  page       http://127.0.0.1:8080/
+  protocol   ws://127.0.0.1:8080/connection/websocket
+  relay      ws://127.0.0.1:8080/relay/{room}
+  echo       ws://127.0.0.1:8080/echo
+  health     http://127.0.0.1:8080/health
+  metrics    http://127.0.0.1:8080/metrics
+
+Anonymous clients may connect, because only this machine can reach a loopback address.
+Up to 960 connections at once, as the limit of open files allows.
+
+Try it: open the page in two windows, or run this in two terminals:
+  cargo run --release --bin throng-client -- chat lobby
+Ctrl-C stops the server.";
+        let banner = banner(&Settings::default(), true);
+        let (version, rest) = banner.split_once('\n').unwrap();
+        assert_eq!(version, concat!("throng ", env!("CARGO_PKG_VERSION")));
+        assert_eq!(rest, expected.trim_start());
+    }
+
+    #[test]
+    fn what_is_off_says_how_to_turn_it_on() {
+        let mut settings = Settings::default();
+        settings.http_server.address = [0, 0, 0, 0].into();
+        settings.http_server.port = 9000;
+        settings.client.allow_anonymous_connect_without_token = true;
+        settings.client.connection_limit = Some(960);
+        let banner = banner(&settings, false);
+        for line in [
+            "listening on http://0.0.0.0:9000",
+            "  relay      off; relay.enabled = true turns it on",
+            "  metrics    off; prometheus.enabled = true turns it on",
+            "  health     http://127.0.0.1:9000/health",
+            "Anonymous clients may connect FROM ANYWHERE, because the settings allow it.",
+            "Up to 960 connections at once, as client.connection_limit says.",
+            "  throng-client --url ws://127.0.0.1:9000 sub news",
+        ] {
+            assert!(banner.lines().any(|found| found == line), "{line} is not in:\n{banner}");
+        }
+    }
+}
