@@ -117,7 +117,10 @@ const contrast = (locator) => locator.evaluate((node) => {
   return (Math.max(ground, ink) + 0.05) / (Math.min(ground, ink) + 0.05);
 });
 
-const sidewaysScroll = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+/** By how many pixels the page, the log or a message is wider than what it has. */
+const sidewaysScroll = (page) => page.evaluate(() => Math.max(
+  ...[document.documentElement, ...document.querySelectorAll("#log, .bubble")].map((node) => node.scrollWidth - node.clientWidth),
+));
 
 const focused = (page) => page.evaluate(() => document.activeElement.id || document.activeElement.tagName.toLowerCase());
 
