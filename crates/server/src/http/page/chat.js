@@ -41,7 +41,7 @@ function roomFault(room) {
   if (room === "") return "A room needs a name.";
   if (!/^[\x20-\x7e]+$/.test(room)) return "A room's name is plain ASCII.";
   if (room.length > ROOM_BYTES) return `A room's name has at most ${ROOM_BYTES} characters.`;
-  if (/[$#:]/.test(room)) return "A room's name may not contain $, # or :.";
+  if (/[$#:/]/.test(room)) return "A room's name may not contain $, #, : or /.";
   if (room === "." || room === "..") return "A room's name may not be . or ..";
   return null;
 }
