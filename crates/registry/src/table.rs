@@ -64,6 +64,8 @@ pub(crate) struct LocalChannel {
     pub(crate) members: Vec<Member>,
     /// Subscriptions that have been entered and wait for their position.
     entering: usize,
+    /// Out of use, and here only until the turn is flushed.
+    pub(crate) retired: bool,
     /// What was delivered to the channel in this turn.
     pub(crate) run: Vec<Arc<Frames>>,
 }
@@ -161,9 +163,14 @@ impl<A> ShardTable<A> {
     pub fn enter(&mut self, name: &ChannelName) -> bool {
         let known = self.by_name.get(name).copied();
         let channel = known.unwrap_or_else(|| {
-            let (members, run) = (Vec::new(), Vec::new());
-            let key =
-                index(self.channels.insert(LocalChannel { name: name.clone(), members, entering: 0, run }));
+            let local = LocalChannel {
+                name: name.clone(),
+                members: Vec::new(),
+                entering: 0,
+                retired: false,
+                run: Vec::new(),
+            };
+            let key = index(self.channels.insert(local));
             self.by_name.insert(name.clone(), key);
             key
         });
@@ -367,8 +374,12 @@ impl<A> ShardTable<A> {
         let local = &mut self.channels[channel as usize];
         let unused = local.members.is_empty() && local.entering == 0;
         if unused {
-            let local = self.channels.remove(channel as usize);
             self.by_name.remove(&local.name);
+            // What it delivered in this turn is still to be written; the turn's end removes it.
+            local.retired = !local.run.is_empty();
+            if !local.retired {
+                self.channels.remove(channel as usize);
+            }
         } else if local.members.capacity() > 64 && local.members.len() < local.members.capacity() / 4 {
             local.members.shrink_to(local.members.len() * 2);
         }

@@ -181,8 +181,10 @@ impl<A> ShardTable<A> {
     fn finish_turn(&mut self) {
         let turn = &mut self.turn;
         for channel in turn.touched.drain(..) {
-            if let Some(local) = self.channels.get_mut(channel as usize) {
-                local.run.clear();
+            let Some(local) = self.channels.get_mut(channel as usize) else { continue };
+            local.run.clear();
+            if local.retired {
+                self.channels.remove(channel as usize);
             }
         }
         for merged in &mut turn.merged {
