@@ -46,7 +46,7 @@ throng.toml:9: client.ping_interval: 25 does not belong here; write a duration s
 throng.toml:10: client.stale_close_delay: "0s" is out of range; choose a value from "1ms" to "1h"
 throng.toml:11: client.allowed_origins: "app.example" has no scheme, so that it matches no Origin; write patterns such as "https://app.example" or "https://*.example"
 throng.toml:14: relay.enabled: "yes" does not belong here; write true or false
-throng.toml:15: relay.default_room: "a b" is not the name of a room; write 1 to 249 ASCII characters without space, $, # and :
+throng.toml:15: relay.default_room: "a b" is not the name of a room; write 1 to 249 ASCII characters without space and / : $ #
 throng.toml:18: log.level: "inof" is not a log level; write trace, debug, info, warn, error or none, or levels for parts such as "info,throng_server=debug"
 throng.toml:19: log.format: "xml" does not belong here; write "text" or "json"
 "#;

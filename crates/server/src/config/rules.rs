@@ -94,14 +94,14 @@ pub(super) fn endpoint(path: &str) -> Result<&str, Problem> {
 /// The name of a room of the relay.
 pub(super) fn room(name: &str) -> Result<&str, Problem> {
     const MAX_BYTES: usize = 249;
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"$#:".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/$#:".contains(&byte);
     if (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(plain) {
         Ok(name)
     } else {
         Err(malformed(
             name,
             "is not the name of a room",
-            "1 to 249 ASCII characters without space, $, # and :",
+            "1 to 249 ASCII characters without space and / : $ #",
         ))
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     fn rooms_have_plain_names_of_limited_length() {
         assert!(room("lobby").is_ok());
         assert!(room(&"x".repeat(249)).is_ok());
-        for bad in ["", "a b", "$private", "user#1", "ns:room", "räum", &"x".repeat(250)] {
+        for bad in ["", "a b", "a/b", "$private", "user#1", "ns:room", "räum", &"x".repeat(250)] {
             assert!(room(bad).is_err(), "{bad}");
         }
     }
