@@ -171,9 +171,14 @@ fn control_frames_are_not_subject_to_the_message_limit() {
 
 #[test]
 fn lengths_must_be_written_in_their_shortest_form() {
-    for (length, len) in
-        [(Length::In16Bits, 0), (Length::In16Bits, 125), (Length::In64Bits, 125), (Length::In64Bits, 999)]
-    {
+    let too_wide = [
+        (Length::In16Bits, 0),
+        (Length::In16Bits, 125),
+        (Length::In64Bits, 0),
+        (Length::In64Bits, 126),
+        (Length::In64Bits, 65_535),
+    ];
+    for (length, len) in too_wide {
         let wordy = ClientFrame { length, ..frame(Opcode::Binary, vec![0; len]) };
         refuses(&[wordy], FrameError::LengthNotMinimal { bytes: len as u64 }, 1002);
     }

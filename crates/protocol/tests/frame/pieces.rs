@@ -1,6 +1,7 @@
 //! How a stream is cut into reads changes nothing, and what is unfinished costs no more than what has arrived.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -144,7 +145,7 @@ fn empty_fragments_without_end_hold_no_memory_and_meet_the_limit() {
     let mut events = Vec::new();
     read(&mut decoder, &mut frame(Opcode::Text, "").unfinished().bytes(), &LIMITS, &mut events).unwrap();
     let empty = frame(Opcode::Continuation, "").unfinished().bytes();
-    let error = (1..).find_map(|nth: u32| {
+    let error = (1..=LIMITS.fragments).find_map(|nth| {
         assert_eq!(decoder.held_bytes(), 0);
         read(&mut decoder, &mut empty.clone(), &LIMITS, &mut events).err().map(|error| (nth, error))
     });
@@ -153,13 +154,32 @@ fn empty_fragments_without_end_hold_no_memory_and_meet_the_limit() {
 
 #[test]
 fn memory_held_follows_what_has_arrived_not_what_was_claimed() {
-    let bytes = frame(Opcode::Binary, vec![7; 100_000]).bytes();
+    let whole = frame(Opcode::Binary, vec![7; 100_000]);
+    let header = whole.header().len();
     let mut decoder = Decoder::new();
     let mut events = Vec::new();
-    for (at, byte) in bytes[..bytes.len() - 1].iter().enumerate() {
+    for (at, byte) in whole.bytes()[..header + 99_999].iter().enumerate() {
         read(&mut decoder, &mut [*byte], &LIMITS, &mut events).unwrap();
-        let arrived = (at + 1).saturating_sub(14);
+        let arrived = (at + 1).saturating_sub(header);
         assert!((arrived..=2 * arrived).contains(&decoder.held_bytes()), "{} at {at}", decoder.held_bytes());
+    }
+}
+
+/// Each growth copies what is there, so it is few growths that keep the work linear.
+#[test]
+fn the_buffer_grows_seldom_however_small_the_pieces_are() {
+    let first = [frame(Opcode::Binary, [7]).unfinished()];
+    let fragments = vec![frame(Opcode::Continuation, [7]).unfinished(); 20_000];
+    let of_small_fragments = stream(&[&first[..], &fragments].concat());
+    let of_small_reads = frame(Opcode::Binary, vec![7; 20_000]).bytes();
+    for bytes in [of_small_fragments, of_small_reads] {
+        let mut decoder = Decoder::new();
+        let mut sizes = HashSet::new();
+        for byte in &bytes[..bytes.len() - 1] {
+            read(&mut decoder, &mut [*byte], &LIMITS, &mut Vec::new()).unwrap();
+            sizes.insert(decoder.held_bytes());
+        }
+        assert!(sizes.len() <= 20, "{} growths", sizes.len());
     }
 }
 
