@@ -82,9 +82,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let committed = workspace::root().join("xtask/conformance/autobahn.json");
     if args.bless {
+        // Only what every section demands can be blessed.
+        judge(&results, &results, false)?;
         fs::write(&committed, written(&results))
             .with_context(|| format!("cannot write {}", committed.display()))?;
         println!("wrote {} results to {}", results.len(), committed.display());
+        return Ok(());
     }
     judge(&results, &read(&committed)?, args.cases.is_some())
 }
