@@ -1,0 +1,353 @@
+//! Sockets and epoll: one thread, one read buffer, no task and no buffer per idle connection.
+
+mod ramp;
+mod source;
+
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+    fd::OwnedFd,
+    io::Errno,
+};
+use socket2::{Domain, Socket, Type};
+
+use self::source::Sources;
+use crate::{
+    clock::{Clock, nanos},
+    link::{Event, Link, LinkError, Outbox, Scratch, Wire},
+    measure::histogram,
+    wire::{dialect::Refusal, stamp::Stamp},
+};
+
+pub(crate) use self::ramp::Ramp;
+
+/// Bytes that one read may bring.
+const READ_BYTES: usize = 256 * 1024;
+/// Sockets that one turn looks at.
+const EVENTS: usize = 1024;
+
+/// What a scenario does about what its connections bring.
+pub(crate) trait Handler {
+    /// The connection is ready for the run.
+    fn opened(&mut self, id: usize, reply: &mut Reply<'_>);
+    /// A stamped message arrived at `now_ns`.
+    fn message(&mut self, id: usize, stamp: &Stamp, now_ns: u64, reply: &mut Reply<'_>);
+    /// A message arrived that is not of this run.
+    fn foreign(&mut self, id: usize);
+    /// A publication was refused.
+    fn refused(&mut self, id: usize, refusal: Refusal);
+    /// The connection is gone, opened or not. Its slot is free again.
+    fn ended(&mut self, id: usize, was_open: bool, error: LinkError);
+}
+
+/// Lets a handler answer on the connection that a message came from, within the same write.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    wire: &'a Wire,
+    outbox: &'a mut Outbox,
+    scratch: &'a mut Scratch,
+}
+
+impl Reply<'_> {
+    pub(crate) fn publish(&mut self, stamp: &Stamp) {
+        self.outbox.publish(self.wire, stamp, self.scratch);
+    }
+}
+
+/// The connections of a run.
+pub(crate) struct Net {
+    pub(crate) clock: Clock,
+    pub(crate) wire: Wire,
+    epoll: OwnedFd,
+    target: SocketAddr,
+    sources: Sources,
+    open_deadline: Duration,
+    peers: Vec<Option<Peer>>,
+    /// Connections that are not open yet, oldest first; entries whose connection has moved on are skipped.
+    opening_order: VecDeque<(usize, u64)>,
+    opening: usize,
+    events: Vec<epoll::Event>,
+    buffer: Vec<u8>,
+    scratch: Scratch,
+    /// Connections with something to write at the end of the turn.
+    dirty: Vec<usize>,
+    /// From the first packet to an open connection, in nanoseconds.
+    pub(crate) open_ns: Histogram<u64>,
+    /// How many connections have opened since the run began.
+    pub(crate) opened: u64,
+    seed: u32,
+}
+
+#[derive(Debug)]
+struct Peer {
+    stream: TcpStream,
+    link: Link,
+    started_ns: u64,
+    /// The kernel has not said yet whether the connection stands.
+    connecting: bool,
+    waits_to_write: bool,
+    dirty: bool,
+}
+
+impl Net {
+    /// # Errors
+    ///
+    /// The kernel has no epoll instance left.
+    pub(crate) fn new(wire: Wire, target: SocketAddr, open_deadline: Duration) -> io::Result<Self> {
+        Ok(Self {
+            clock: Clock::start(),
+            wire,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            target,
+            sources: Sources::towards(target),
+            open_deadline,
+            peers: Vec::new(),
+            opening_order: VecDeque::new(),
+            opening: 0,
+            events: Vec::with_capacity(EVENTS),
+            buffer: vec![0; READ_BYTES],
+            scratch: Scratch::default(),
+            dirty: Vec::new(),
+            open_ns: histogram(),
+            opened: 0,
+            seed: rand::random(),
+        })
+    }
+
+    /// Starts connection `id`, whose slot must be free.
+    ///
+    /// # Errors
+    ///
+    /// The socket could not be made or the server refused at once.
+    pub(crate) fn connect(&mut self, id: usize, room: u32, subscribes: bool) -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(self.target), Type::STREAM.nonblocking(), None)?;
+        if let Some(source) = self.sources.next() {
+            socket.bind(&source.into())?;
+        }
+        let connecting = match socket.connect(&self.target.into()) {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => true,
+            Err(error) => return Err(error),
+        };
+        socket.set_tcp_nodelay(true)?;
+        let stream = TcpStream::from(socket);
+        let interest = if connecting { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id as u64), interest)?;
+        self.seed = self.seed.wrapping_mul(0x9E37_79B1).wrapping_add(1);
+        let link = Link::new(&self.wire, room, subscribes, self.seed);
+        let started_ns = self.clock.now_ns();
+        if self.peers.len() <= id {
+            self.peers.resize_with(id + 1, || None);
+        }
+        self.peers[id] =
+            Some(Peer { stream, link, started_ns, connecting, waits_to_write: false, dirty: false });
+        self.opening_order.push_back((id, started_ns));
+        self.opening += 1;
+        if !connecting {
+            self.mark_dirty(id);
+        }
+        Ok(())
+    }
+
+    /// Connections that have been started and are not open yet.
+    pub(crate) const fn opening(&self) -> usize {
+        self.opening
+    }
+
+    /// Bytes that `id` has not been able to send.
+    pub(crate) fn backlog(&self, id: usize) -> usize {
+        self.peers[id].as_ref().map_or(0, |peer| peer.link.outbox.unwritten().len())
+    }
+
+    /// Drops the connection without a Close frame, as a client that loses power does.
+    pub(crate) fn close(&mut self, id: usize) {
+        if let Some(peer) = self.peers[id].take()
+            && !peer.link.was_open()
+        {
+            self.opening -= 1;
+        }
+    }
+
+    /// Drops all connections.
+    pub(crate) fn close_all(&mut self) {
+        self.peers.clear();
+        self.opening = 0;
+        self.opening_order.clear();
+    }
+
+    /// Queues one message on `id`; it leaves with [`flush`](Self::flush).
+    pub(crate) fn publish(&mut self, id: usize, stamp: &Stamp) {
+        if let Some(peer) = &mut self.peers[id] {
+            peer.link.outbox.publish(&self.wire, stamp, &mut self.scratch);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// Writes what has been queued since the last turn, once per connection.
+    pub(crate) fn flush<H: Handler>(&mut self, handler: &mut H) {
+        while let Some(id) = self.dirty.pop() {
+            if let Some(peer) = &mut self.peers[id] {
+                peer.dirty = false;
+                self.write(id, handler);
+            }
+        }
+    }
+
+    /// Waits at most `timeout` for sockets and serves those that are ready.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to wait.
+    pub(crate) fn turn<H: Handler>(&mut self, timeout: Duration, handler: &mut H) -> io::Result<()> {
+        self.flush(handler);
+        self.events.clear();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for index in 0..self.events.len() {
+            let event = self.events[index];
+            let id = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            self.serve(id, event.flags, handler);
+        }
+        self.end_late_openings(handler);
+        Ok(())
+    }
+
+    fn serve<H: Handler>(&mut self, id: usize, flags: epoll::EventFlags, handler: &mut H) {
+        let Some(Some(peer)) = self.peers.get_mut(id) else { return };
+        if peer.connecting {
+            match peer.stream.take_error() {
+                Ok(None) => {}
+                Ok(Some(error)) | Err(error) => return self.end(id, &socket_error(&error), handler),
+            }
+            peer.connecting = false;
+            // The handshake request waits in the outbox; writing it also asks for reads.
+            peer.waits_to_write = true;
+            return self.write(id, handler);
+        }
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            self.read(id, handler);
+        }
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.write(id, handler);
+        }
+    }
+
+    fn read<H: Handler>(&mut self, id: usize, handler: &mut H) {
+        let Self { peers, buffer, wire, scratch, clock, opening, opened, open_ns, .. } = self;
+        let Some(Some(peer)) = peers.get_mut(id) else { return };
+        let pending = peer.link.take_pending();
+        let kept = pending.len();
+        if buffer.len() < kept + READ_BYTES {
+            buffer.resize(kept + READ_BYTES, 0);
+        }
+        buffer[..kept].copy_from_slice(&pending);
+        let read = peer.stream.read(&mut buffer[kept..]);
+        let now_ns = clock.now_ns();
+        let count = match read {
+            Ok(0) => return self.end(id, &LinkError::HungUp, handler),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) => return self.end(id, &socket_error(&error), handler),
+        };
+        let started_ns = peer.started_ns;
+        let result = peer.link.feed(wire, &buffer[..kept + count], &mut |event, outbox| {
+            let mut reply = Reply { wire, outbox, scratch };
+            match event {
+                Event::Opened => {
+                    *opening -= 1;
+                    *opened += 1;
+                    open_ns.saturating_record(now_ns - started_ns);
+                    handler.opened(id, &mut reply);
+                }
+                Event::Message(stamp) => handler.message(id, &stamp, now_ns, &mut reply),
+                Event::Foreign => handler.foreign(id),
+                Event::Refused(refusal) => handler.refused(id, refusal),
+            }
+        });
+        let sends = !peer.link.outbox.unwritten().is_empty() && !peer.waits_to_write;
+        if sends {
+            self.write(id, handler);
+        }
+        if let Err(error) = result {
+            self.end(id, &error, handler);
+        }
+    }
+
+    fn write<H: Handler>(&mut self, id: usize, handler: &mut H) {
+        let Some(Some(peer)) = self.peers.get_mut(id) else { return };
+        let mut full = false;
+        while !peer.link.outbox.unwritten().is_empty() {
+            match peer.stream.write(peer.link.outbox.unwritten()) {
+                Ok(count) => peer.link.outbox.wrote(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    full = true;
+                    break;
+                }
+                Err(error) => return self.end(id, &socket_error(&error), handler),
+            }
+        }
+        if full == peer.waits_to_write {
+            return;
+        }
+        peer.waits_to_write = full;
+        let out = if full { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        let interest = epoll::EventFlags::IN | out;
+        let data = epoll::EventData::new_u64(id as u64);
+        if let Err(error) = epoll::modify(&self.epoll, &peer.stream, data, interest) {
+            self.end(id, &socket_error(&error.into()), handler);
+        }
+    }
+
+    fn end<H: Handler>(&mut self, id: usize, error: &LinkError, handler: &mut H) {
+        let Some(peer) = self.peers.get_mut(id).and_then(Option::take) else { return };
+        // A link that the peer closed is no longer open, but it was if it is not among the opening ones.
+        let was_open = peer.link.was_open();
+        if !was_open {
+            self.opening -= 1;
+        }
+        handler.ended(id, was_open, error.clone());
+    }
+
+    fn mark_dirty(&mut self, id: usize) {
+        if let Some(peer) = &mut self.peers[id]
+            && !peer.dirty
+        {
+            peer.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    fn end_late_openings<H: Handler>(&mut self, handler: &mut H) {
+        let now_ns = self.clock.now_ns();
+        while let Some(&(id, started_ns)) = self.opening_order.front() {
+            let same =
+                self.peers.get(id).and_then(Option::as_ref).filter(|peer| peer.started_ns == started_ns);
+            if same.is_some_and(|peer| !peer.link.was_open()) {
+                if now_ns - started_ns < nanos(self.open_deadline) {
+                    return;
+                }
+                self.end(id, &LinkError::Deadline(self.open_deadline), handler);
+            }
+            self.opening_order.pop_front();
+        }
+    }
+}
+
+fn socket_error(error: &io::Error) -> LinkError {
+    LinkError::Socket(error.to_string())
+}
