@@ -40,7 +40,8 @@ impl Payload {
 
     /// True if the bytes are one JSON value by RFC 8259 (the empty payload is not), nested at most
     /// [`Limits::MAX_NESTING`](crate::Limits::MAX_NESTING) levels deep. Allocates nothing and takes linear time:
-    /// meant for the edge, where a payload that goes to JSON clients comes in.
+    /// meant for the edge, where a payload comes in that goes to JSON clients.
+    /// A payload that was decoded from JSON is JSON: only those of Protobuf connections and other doors need the check.
     ///
     /// ```
     /// use throng_protocol::Payload;
