@@ -3,6 +3,7 @@
 #[path = "../checks/mod.rs"]
 mod checks;
 mod corpus;
+mod document;
 mod golden;
 mod limits;
 mod lines;
