@@ -3,6 +3,16 @@
 #[path = "../../crates/protocol/tests/checks/mod.rs"]
 mod checks;
 
+#[path = "../../crates/protocol/tests/frame/check.rs"]
+mod frame_check;
+
+#[path = "../../crates/protocol/tests/frame/oracle.rs"]
+mod oracle;
+
+#[path = "../../crates/protocol/tests/frame/support.rs"]
+#[expect(dead_code, reason = "only the tests make frames; the fuzz target is given bytes")]
+mod support;
+
 /// Gives each fuzz target its check; how much of an input is accepted does not matter here.
 macro_rules! targets {
     ($($name:ident)+) => {$(
@@ -14,3 +24,8 @@ macro_rules! targets {
 }
 
 targets! { json_commands json_replies protobuf_commands protobuf_replies channel_names }
+
+/// See `frame_check::frame`.
+pub fn frame(bytes: &[u8]) {
+    frame_check::frame(bytes);
+}

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot do its work fails the test")]
 
+mod check;
+mod corpus;
 mod decode;
 mod encode;
 mod oracle;

@@ -1,7 +1,7 @@
 //! tungstenite as a second opinion: the same bytes must get the same verdict. Where the two differ on purpose, the
 //! difference is named here and proved, not passed over.
 //!
-//! The fuzz target `frame` includes this file, so it depends on nothing else of the tests.
+//! The fuzz target `frame` includes this file, `support` and `check`, so these depend on nothing else of the tests.
 
 use std::io::{self, Read, Write};
 
