@@ -131,6 +131,9 @@ fn is_json_knows_the_grammar() {
     ] {
         assert!(!Payload::from(text).is_json(), "{text}");
     }
+    for control in 0..0x20_u8 {
+        assert!(!Payload::from(vec![b'"', control, b'"']).is_json(), "{control}");
+    }
     assert!(!Payload::from(b"\"\xff\"".to_vec()).is_json());
     assert!(!Payload::from(b"\"\xed\xa0\x80\"".to_vec()).is_json(), "an encoded surrogate is not UTF-8");
 }

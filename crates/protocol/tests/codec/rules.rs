@@ -1,8 +1,8 @@
 //! What counts as a command or reply, and what is refused.
 
 use throng_protocol::{
-    Command, ConnectRequest, DecodeError, DisconnectCode, ErrorReply, Format, Publication, Push, PushEvent,
-    Reply, RpcRequest, RpcResult, SendRequest, SubscribeRequest,
+    Command, ConnectRequest, DecodeError, DisconnectCode, ErrorReply, FilterNode, Format, Publication, Push,
+    PushEvent, Reply, RpcRequest, RpcResult, SendRequest, SubscribeRequest,
 };
 
 use crate::{answer, commands, push, replies, request};
@@ -83,6 +83,22 @@ fn null_is_the_zero_value_except_in_payloads() {
     let line = r#"{"id":1,"subscribe":{"recover":null,"tf":null,"offset":null}}"#;
     assert_eq!(json(line), Ok(request(1, SubscribeRequest::default())));
     assert!(json("null").is_err());
+    assert_eq!(
+        replies(Format::Json, br#"{"id":null,"push":{"channel":null,"join":null,"pub":{"info":null}}}"#),
+        Ok(vec![push("", Publication::default())])
+    );
+}
+
+#[test]
+fn the_last_of_several_values_counts() {
+    let line =
+        r#"{"id":2,"id":1,"subscribe":{"channel":"a","channel":"b","tf":{"vals":["a"],"vals":["b"]}}}"#;
+    let filter = FilterNode { vals: vec!["b".into()], ..Default::default() };
+    let expected = SubscribeRequest { channel: "b".into(), tf: Some(Box::new(filter)), ..Default::default() };
+    assert_eq!(json(line), Ok(request(1, expected)));
+    let line = r#"{"id":1,"connect":{"headers":{"a":"1","a":"2"},"headers":{"b":"1","b":"2"}}}"#;
+    let headers = [("b".to_owned(), "2".to_owned())].into();
+    assert_eq!(json(line), Ok(request(1, ConnectRequest { headers, ..Default::default() })));
 }
 
 #[test]

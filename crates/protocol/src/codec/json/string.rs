@@ -89,6 +89,7 @@ mod tests {
     fn escapes_are_undone() {
         assert_eq!(unescape(r#"a\"\\\/\b\f\n\r\tz"#).unwrap(), "a\"\\/\u{8}\u{c}\n\r\tz");
         assert_eq!(unescape(r"\u00e9\u2028\ud83d\ude00!").unwrap(), "\u{e9}\u{2028}\u{1f600}!");
+        assert_eq!(unescape(r"\ud800\udc00\udbff\udfff").unwrap(), "\u{10000}\u{10ffff}");
     }
 
     #[test]
