@@ -235,7 +235,9 @@ fn bytes_that_wait_for_all_clients_are_bounded_and_the_deepest_goes_first() {
     let mut shard = Shard::new(OutboxLimits { shard_bytes: 400, ..LIMITS });
     let [ann, bob] = [(); 2].map(|()| shard.member("news"));
     shard.subscribe(bob, "more");
-    [ann, bob].map(|slot| shard.wire(slot).room = 0);
+    for slot in [ann, bob] {
+        shard.wire(slot).room = 0;
+    }
     shard.publish("news", "to both");
     shard.publish("more", &"x".repeat(100));
     shard.flush();
@@ -332,7 +334,9 @@ fn a_channel_stays_in_use_while_a_subscription_to_it_is_under_way() {
 fn formats_share_a_turn_but_not_their_bytes() {
     let mut shard = Shard::new(LIMITS);
     let [json, protobuf] = [WireFormat::Json, WireFormat::Protobuf].map(|format| shard.client(format));
-    [json, protobuf].map(|slot| shard.subscribe(slot, "news"));
+    for slot in [json, protobuf] {
+        shard.subscribe(slot, "news");
+    }
     for sequence in [1, 2] {
         let publication = Publication { data: Payload::from("{}"), ..Publication::default() };
         let frames = Arc::new(Frames::publication(name("news"), Box::new(publication)));

@@ -11,7 +11,7 @@ use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{FileLimit, Settings};
+use crate::config::{Faults, FileLimit, Settings};
 use crate::listener::{self, Admission};
 use crate::node::Node;
 use crate::shard::{self, ShardCommand};
@@ -54,20 +54,9 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// There is no authentication, and the address is not a loopback address, and anonymous clients were not allowed.
-    #[error(
-        "anonymous clients are not allowed on {address}, which is no loopback address, and nothing else is configured"
-    )]
-    AnonymousNotAllowed {
-        /// The address of the settings.
-        address: SocketAddr,
-    },
-    /// A channel keeps one bit for each shard.
-    #[error("{count} shards are asked for; 1 to {} are possible", ShardId::MAX_SHARDS)]
-    ShardCount {
-        /// The number in the settings.
-        count: usize,
-    },
+    /// The settings are out of range or contradict each other.
+    #[error("the settings cannot be used")]
+    Settings(#[from] Faults),
 }
 
 impl ServerBuilder {
@@ -86,17 +75,13 @@ impl ServerBuilder {
     /// Nothing is left running then.
     pub async fn start(self) -> Result<Running, StartError> {
         let settings = self.settings;
+        settings.check()?;
         let address = settings.listen_address();
-        if !settings.anonymous_allowed() {
-            return Err(StartError::AnonymousNotAllowed { address });
-        }
-        if !(1..=ShardId::MAX_SHARDS).contains(&settings.shards.count) {
-            return Err(StartError::ShardCount { count: settings.shards.count });
-        }
         let listen_error = |source| StartError::Listen { address, source };
         let listener = bind(address).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let limit = settings.client.connection_limit.unwrap_or_else(|| FileLimit::raise().connections());
+        let possible = FileLimit::raise().connections();
+        let limit = settings.client.connection_limit.map_or(possible, |wanted| wanted.min(possible));
         let admission = Arc::new(Admission::new(&settings, limit));
         let node = Arc::new(Node::new(settings));
         let shards = start_shards(&node)?;

@@ -7,7 +7,7 @@ use throng_protocol::DisconnectCode;
 use throng_protocol::frame::{self, Event, FrameError, FrameLimits, Opcode};
 use throng_registry::{ClientId, Ending, Slot};
 
-use super::socket::{Inbound, Input, Socket};
+use super::socket::{Inbound, Input, Reading, Socket};
 use super::{Dialogue, Farewell};
 use crate::metrics::Transport;
 use crate::shard::{Conn, Opening, Route, Shard, SharedStream, now};
@@ -78,12 +78,12 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
     loop {
         socket.shard.set_deadline(socket.slot, dialogue.deadline());
         let mut events = Vec::new();
-        let reading = !dialogue.reads_only_when_flushed();
+        let reading = if dialogue.reads_only_when_flushed() { Reading::Flushed } else { Reading::Always };
         let input = socket
             .next(reading, |shard, slot, event| receive(dialogue, shard, slot, event, &mut events))
             .await;
         match input {
-            Input::Read(outcome) => {
+            Input::Read { outcome, more } => {
                 if !events.is_empty()
                     && let Some(end) = Box::pin(handle(socket, dialogue, events)).await
                 {
@@ -93,8 +93,11 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
                     return End::Farewell(violation(error));
                 }
                 // Whoever has much to say lets the others and the turn have theirs.
-                tokio::task::consume_budget().await;
+                if more {
+                    tokio::task::yield_now().await;
+                }
             }
+            Input::Flushed => {}
             Input::Timer => {
                 if let Some(farewell) = dialogue.timer(socket, now()) {
                     return End::Farewell(farewell);
@@ -152,8 +155,7 @@ fn violation(error: FrameError) -> Farewell {
 
 /// Ends a connection: the close frame behind all that waits, then the peer's, within the deadline. Returns what was said.
 async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
-    let settings = &socket.shard.node.settings;
-    let (patience, write_timeout) = (settings.shutdown.close_timeout, settings.websocket.write_timeout);
+    let patience = socket.shard.node.settings.shutdown.close_timeout;
     match end {
         End::Farewell(farewell) => {
             say(socket, farewell);
@@ -170,7 +172,7 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
         End::Slow => {
             let farewell = Farewell::from(DisconnectCode::Slow);
             say(socket, farewell);
-            wait_for_close(socket, write_timeout, true).await;
+            wait_for_close(socket, patience, true).await;
             (farewell.code, farewell.reason)
         }
         End::Gone => (ABNORMAL, "connection lost"),
@@ -188,22 +190,25 @@ fn say(socket: &Socket, farewell: Farewell) {
 
 /// Waits until all is written and, if it is awaited, the peer's close frame is there. What else comes in is thrown away.
 async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool) {
-    let mut awaited = peer_too;
     socket.shard.set_deadline(socket.slot, Some(now() + patience));
     loop {
-        let flushed = socket.shard.table.borrow().is_flushed(socket.slot);
-        if flushed && !awaited {
-            return;
+        match socket.next(Reading::Never, |_, _, _| ()).await {
+            Input::Flushed => break,
+            Input::Read { .. } | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
+            Input::Timer | Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return,
         }
-        // After a violation no close frame can be understood any more: the end of the stream is what is waited for. The
-        // client sees ours first, because closing a socket with unread bytes would reset the connection.
-        if flushed && socket.is_deaf() {
-            socket.shut_down().await;
-        }
+    }
+    // After a violation no close frame can be understood any more: the end of the stream is what is waited for. The client
+    // sees ours first, because closing a socket with unread bytes would reset the connection.
+    if socket.is_deaf() {
+        socket.shut_down().await;
+    }
+    let mut awaited = peer_too;
+    while awaited {
         let heard = |_: &Shard, _: Slot, event: Event<'_>| awaited &= !matches!(event, Event::Close(_));
-        match socket.next(peer_too && flushed, heard).await {
-            Input::Read(_) => tokio::task::consume_budget().await,
-            Input::Stop(_) | Input::Ended(Ending::Slow) => {}
+        match socket.next(Reading::Always, heard).await {
+            Input::Read { .. } => tokio::task::yield_now().await,
+            Input::Flushed | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
             Input::Timer | Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return,
         }
     }

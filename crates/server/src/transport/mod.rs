@@ -97,3 +97,6 @@ impl From<DisconnectCode> for Farewell {
         Self { code: code.code(), reason: code.reason() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,13 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(super) enum Input {
     /// Bytes came in and were made into events; after the last event they may have broken the protocol.
-    Read(Result<(), FrameError>),
+    Read {
+        outcome: Result<(), FrameError>,
+        /// The buffer was filled, so there probably is more to read at once.
+        more: bool,
+    },
+    /// Everything has been written.
+    Flushed,
     /// The deadline has passed.
     Timer,
     /// The table wants the client gone.
@@ -39,6 +45,17 @@ pub(super) enum Input {
     Stop(DisconnectCode),
     /// The peer is gone.
     Closed,
+}
+
+/// When a connection's task wants to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reading {
+    /// Whenever there is something.
+    Always,
+    /// Once the client has taken all that was written to it.
+    Flushed,
+    /// Not at all: the wait is for [`Input::Flushed`].
+    Never,
 }
 
 /// An event that is handled after the read buffer has been given back.
@@ -74,12 +91,12 @@ impl Socket {
     }
 
     /// Waits for the next input. Events of bytes that came in are handed to `take` where they lie, in the shard's read
-    /// buffer. `reading` false leaves bytes alone until the outbox is empty.
+    /// buffer.
     ///
     /// Cancel safe: nothing is taken from the stream before it is handed over.
     pub(super) async fn next(
         &mut self,
-        reading: bool,
+        reading: Reading,
         mut take: impl FnMut(&Shard, Slot, Event<'_>),
     ) -> Input {
         poll_fn(|cx| self.poll_next(cx, reading, &mut take)).await
@@ -88,7 +105,7 @@ impl Socket {
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        reading: bool,
+        reading: Reading,
         take: &mut impl FnMut(&Shard, Slot, Event<'_>),
     ) -> Poll<Input> {
         if let Some(signal) = self.poll_signal(cx) {
@@ -100,9 +117,12 @@ impl Socket {
             table.retry(self.slot);
             self.shard.wake_turn();
         }
-        if !reading && !table.is_flushed(self.slot) {
+        if reading != Reading::Always && !table.is_flushed(self.slot) {
             table.watch(self.slot);
             return Poll::Pending;
+        }
+        if reading == Reading::Never {
+            return Poll::Ready(Input::Flushed);
         }
         drop(table);
         let shard = Rc::clone(&self.shard);
@@ -113,7 +133,8 @@ impl Socket {
             Poll::Ready(Ok(length)) => length,
         };
         shard.node.metrics.shards[shard.id.index()].bytes_received.add(length as u64);
-        Poll::Ready(Input::Read(self.decode(&mut buffer[..length], take)))
+        let more = length == buffer.len();
+        Poll::Ready(Input::Read { outcome: self.decode(&mut buffer[..length], take), more })
     }
 
     /// What the shard has to say to this connection, if anything.

@@ -1,0 +1,306 @@
+//! Connections over in-memory streams, in a runtime whose time stands still until everybody waits for it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_protocol::Format;
+use throng_protocol::frame::{self, Opcode};
+use throng_registry::ClientId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::{JoinHandle, LocalSet, spawn_local, unconstrained};
+use tokio::time::Instant;
+
+use crate::config::Settings;
+use crate::listener::Admission;
+use crate::node::Node;
+use crate::session::PingStyle;
+use crate::shard::{self, Incoming, Opening, Route, ShardCommand};
+
+const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+
+/// A node with one shard, driven by the test's own runtime.
+struct Rig {
+    node: Arc<Node>,
+    admission: Arc<Admission>,
+    shard: JoinHandle<usize>,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let mut settings = Settings::default();
+        settings.shards.count = 1;
+        let admission = Arc::new(Admission::new(&settings, 100));
+        let node = Arc::new(Node::new(settings));
+        let id = node.fanout().shards().next().expect("one shard");
+        let shard = spawn_local(unconstrained(shard::run(id, Arc::clone(&node))));
+        Self { node, admission, shard }
+    }
+
+    fn command(&self, command: ShardCommand) {
+        let shard = self.node.fanout().shards().next().expect("one shard");
+        self.node.fanout().queue(shard).control(command);
+    }
+
+    /// A client whose handshake has been answered.
+    async fn open(&self, route: Route) -> Peer {
+        let (stream, far) = tokio::io::duplex(64 * 1024);
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let mut seat = self.admission.admit(peer.ip()).expect("there is room");
+        seat.assign_shard();
+        let (answer, leftover) = (ANSWER.to_vec(), bytes::Bytes::new());
+        let opening = Opening { answer, leftover, route, client: ClientId::random(), peer, seat };
+        self.command(ShardCommand::Open(Incoming::Memory(far), Box::new(opening)));
+        let mut peer = Peer(stream);
+        assert_eq!(peer.read(ANSWER.len()).await, ANSWER);
+        peer
+    }
+
+    async fn protocol(&self, ping_style: PingStyle) -> Peer {
+        self.open(Route::Protocol { format: Format::Json, ping_style }).await
+    }
+
+    async fn relay(&self) -> Peer {
+        self.open(Route::Relay { room: "relay:lobby".parse().expect("a name") }).await
+    }
+}
+
+struct Peer(DuplexStream);
+
+impl Peer {
+    async fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes).await.expect("the server is there");
+        bytes
+    }
+
+    /// Sends a frame, masked with zeroes.
+    async fn send(&mut self, opcode: Opcode, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).expect("short");
+        let mut frame = vec![0x80 | opcode.bits(), 0x80 | length, 0, 0, 0, 0];
+        frame.extend_from_slice(payload);
+        self.0.write_all(&frame).await.expect("the server is there");
+    }
+
+    /// The next frame's opcode and payload.
+    async fn frame(&mut self) -> (u8, String) {
+        let head = self.read(2).await;
+        assert!(head[1] < 126, "short, and not masked");
+        let payload = self.read(usize::from(head[1])).await;
+        (head[0] & 0xf, String::from_utf8_lossy(&payload).into_owned())
+    }
+
+    /// The code of the close frame that comes next.
+    async fn close_code(&mut self) -> u16 {
+        let head = self.read(2).await;
+        assert_eq!(head[0] & 0xf, Opcode::Close.bits());
+        let payload = self.read(usize::from(head[1])).await;
+        u16::from_be_bytes([payload[0], payload[1]])
+    }
+
+    async fn connect(&mut self) {
+        self.send(Opcode::Text, br#"{"id":1,"connect":{}}"#).await;
+        assert!(self.frame().await.1.contains(r#""connect""#));
+    }
+
+    /// Waits for the end of the stream.
+    async fn ended(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).await.expect("an orderly end");
+        assert!(rest.is_empty(), "nothing follows a close frame");
+    }
+}
+
+/// Runs a test on a rig and checks that nothing is left of its clients.
+async fn with_rig(test: impl AsyncFnOnce(&Rig)) {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let rig = Rig::start();
+            test(&rig).await;
+            rig.command(ShardCommand::Stop);
+            assert_eq!(rig.shard.await.expect("the shard ends in order"), 0);
+            assert_eq!((rig.node.directory().client_count(), rig.node.directory().channel_count()), (0, 0));
+            assert_eq!(rig.node.metrics.open_connections(), 0);
+        })
+        .await;
+}
+
+fn about(instant: Instant, seconds: f64) -> bool {
+    (instant.elapsed().as_secs_f64() - seconds).abs() < 0.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_connects_is_closed_as_stale() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        let start = Instant::now();
+        assert_eq!(peer.close_code().await, 3502);
+        assert!(about(start, 10.0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_come_every_interval_while_they_are_answered() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        peer.connect().await;
+        let start = Instant::now();
+        assert_eq!(peer.frame().await.1, "{}");
+        assert!((12.4..25.1).contains(&start.elapsed().as_secs_f64()), "the first one is early by chance");
+        for _ in 0..3 {
+            peer.send(Opcode::Text, b"{}").await;
+            let last = Instant::now();
+            assert_eq!(peer.frame().await.1, "{}");
+            assert!(about(last, 25.0));
+        }
+        let last = Instant::now();
+        assert_eq!(peer.close_code().await, 3012);
+        assert!(about(last, 8.0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn relay_members_are_pinged_with_frames() {
+    with_rig(async |rig| {
+        let mut peer = rig.relay().await;
+        assert_eq!(peer.frame().await.0, Opcode::Ping.bits());
+        peer.send(Opcode::Pong, b"").await;
+        assert_eq!(peer.frame().await.0, Opcode::Ping.bits());
+        assert_eq!(peer.close_code().await, 3012);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_ask_for_ping_frames() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Frame).await;
+        peer.send(Opcode::Text, br#"{"id":1,"connect":{}}"#).await;
+        let (_, reply) = peer.frame().await;
+        assert!(!reply.contains("ping") && !reply.contains("pong"), "{reply}");
+        assert_eq!(peer.frame().await.0, Opcode::Ping.bits());
+        peer.send(Opcode::Pong, b"").await;
+        assert_eq!(peer.frame().await.0, Opcode::Ping.bits());
+        assert_eq!(peer.close_code().await, 3012);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_answer_the_close_is_dropped_at_the_deadline() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        peer.send(Opcode::Text, b"not a command").await;
+        assert_eq!(peer.close_code().await, 3501);
+        let start = Instant::now();
+        peer.ended().await;
+        assert!(about(start, 5.0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_the_close_is_let_go_at_once() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        peer.send(Opcode::Text, b"not a command").await;
+        assert_eq!(peer.close_code().await, 3501);
+        let start = Instant::now();
+        peer.send(Opcode::Close, &3501_u16.to_be_bytes()).await;
+        peer.ended().await;
+        assert!(about(start, 0.0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_closes_gets_its_own_code_back() {
+    with_rig(async |rig| {
+        let mut peer = rig.relay().await;
+        peer.send(Opcode::Close, &1000_u16.to_be_bytes()).await;
+        assert_eq!(peer.close_code().await, 1000);
+        peer.ended().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_closes_each_kind_of_client_in_its_own_words() {
+    with_rig(async |rig| {
+        let (mut member, mut client) = (rig.relay().await, rig.protocol(PingStyle::Application).await);
+        client.connect().await;
+        rig.command(ShardCommand::Stop);
+        assert_eq!(member.close_code().await, 1001);
+        assert_eq!(client.close_code().await, 3001);
+        for peer in [&mut member, &mut client] {
+            peer.send(Opcode::Close, b"").await;
+            peer.ended().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_in_the_middle_of_a_frame_does_not_hold_up_a_stop() {
+    with_rig(async |rig| {
+        let mut member = rig.relay().await;
+        member.0.write_all(&[0x81, 0xfe, 0xff]).await.expect("the server is there");
+        tokio::task::yield_now().await;
+        rig.command(ShardCommand::Stop);
+        assert_eq!(member.close_code().await, 1001);
+        drop(member);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_with_the_handshake_is_read_first() {
+    with_rig(async |rig| {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let mut seat = rig.admission.admit(peer.ip()).expect("there is room");
+        seat.assign_shard();
+        let mut early = frame::encode(Opcode::Text, b"early").to_vec();
+        early[1] |= 0x80;
+        early.splice(2..2, [0; 4]);
+        let opening = Opening {
+            answer: Vec::new(),
+            leftover: early.into(),
+            route: Route::Echo,
+            client: ClientId::random(),
+            peer,
+            seat,
+        };
+        rig.command(ShardCommand::Open(Incoming::Memory(far), Box::new(opening)));
+        let mut peer = Peer(near);
+        assert_eq!(peer.frame().await.1, "early");
+        peer.send(Opcode::Text, b"late").await;
+        assert_eq!(peer.frame().await.1, "late");
+        drop(peer);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_sides_that_wait_for_each_other_do_not_hold_the_echo_for_ever() {
+    with_rig(async |rig| {
+        let mut peer = rig.open(Route::Echo).await;
+        // The peer sends and never reads, until both directions are full.
+        let writing = async {
+            loop {
+                peer.send(Opcode::Binary, &[7; 100]).await;
+            }
+        };
+        let stuck = tokio::time::timeout(Duration::from_secs(1), writing).await;
+        assert!(stuck.is_err(), "the server stopped reading");
+        let start = Instant::now();
+        let mut rest = Vec::new();
+        // Its pings are not answered either, so it is closed in the end.
+        let _ = peer.0.read_to_end(&mut rest).await;
+        assert!(start.elapsed() < Duration::from_secs(60));
+    })
+    .await;
+}

@@ -1,0 +1,174 @@
+//! A real server on a free port, and clients that nobody here wrote.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use throng_server::config::Settings;
+use throng_server::{Running, Server};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// No wait in a test is longer. Machines that test may be slow and busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a test listens for something that must not come.
+pub const SILENCE: Duration = Duration::from_millis(50);
+
+pub struct TestServer {
+    pub running: Running,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A server with settings that differ from the defaults.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        settings.http_server.port = 0;
+        settings.shards.count = 2;
+        change(&mut settings);
+        Self { running: Server::builder().settings(settings).start().await.unwrap() }
+    }
+
+    pub async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.running.local_addr()).await.unwrap()
+    }
+
+    pub async fn client(&self, path: &str) -> Client {
+        self.client_with(path, &[]).await
+    }
+
+    pub async fn client_with(&self, path: &str, headers: &[(&'static str, &'static str)]) -> Client {
+        let mut request = self.running.url(path).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, response) = client_async(request, self.tcp().await).await.unwrap();
+        let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        Client { socket, request_id }
+    }
+
+    pub async fn members<const N: usize>(&self, room: &str) -> [Client; N] {
+        let mut members = Vec::new();
+        for _ in 0..N {
+            members.push(self.client(&format!("/relay/{room}")).await);
+        }
+        members.try_into().ok().unwrap()
+    }
+
+    /// A client of the JSON protocol that has connected.
+    pub async fn connected(&self) -> Client {
+        let mut client = self.client("/connection/websocket").await;
+        client.send(r#"{"id":1,"connect":{}}"#).await;
+        assert!(client.json().await["connect"]["client"].is_string());
+        client
+    }
+
+    /// Sends an HTTP request and returns all of the answer.
+    pub async fn http(&self, request: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut socket = self.tcp().await;
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, socket.read_to_end(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> String {
+        self.http(&format!("GET {path} HTTP/1.1\r\nHost: throng.test\r\nConnection: close\r\n\r\n")).await
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").await;
+        let line = page.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Waits until something becomes true.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
+        let waiting = async {
+            while !condition(&self.running) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, waiting).await.is_ok(), "never: {what}");
+    }
+
+    /// Stops the server once these clients have left.
+    pub async fn stop_with<const N: usize>(self, clients: [Client; N]) {
+        drop(clients);
+        self.stop().await;
+    }
+
+    /// Stops the server; fails if a client had to be cut.
+    pub async fn stop(self) {
+        let report = timeout(PATIENCE, self.running.shutdown()).await.unwrap();
+        assert_eq!(report.cut, 0, "{report:?}");
+    }
+}
+
+pub struct Client {
+    pub socket: WebSocketStream<TcpStream>,
+    pub request_id: String,
+}
+
+impl Client {
+    pub async fn send(&mut self, text: impl Into<String>) {
+        self.send_message(Message::text(text.into())).await;
+    }
+
+    pub async fn send_message(&mut self, message: Message) {
+        timeout(PATIENCE, self.socket.send(message)).await.unwrap().unwrap();
+    }
+
+    /// The next message, pings and pongs included.
+    pub async fn message(&mut self) -> Message {
+        timeout(PATIENCE, self.socket.next()).await.expect("nothing came").expect("the stream ended").unwrap()
+    }
+
+    pub async fn text(&mut self) -> String {
+        match self.message().await {
+            Message::Text(text) => text.to_string(),
+            other => panic!("not a text message: {other:?}"),
+        }
+    }
+
+    pub async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// Sends a command and returns the reply.
+    pub async fn ask(&mut self, command: &str) -> Value {
+        self.send(command).await;
+        self.json().await
+    }
+
+    pub async fn assert_silent(&mut self) {
+        if let Ok(message) = timeout(SILENCE, self.socket.next()).await {
+            panic!("something came: {message:?}");
+        }
+    }
+
+    /// Waits for the close frame and the end of the stream; returns the close frame's code and reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        let mut frame = None;
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("the connection stays open") {
+                Some(Ok(Message::Close(close))) => frame = close,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => break,
+            }
+        }
+        let frame = frame.expect("no close frame came");
+        (frame.code.into(), frame.reason.to_string())
+    }
+}
