@@ -5,20 +5,15 @@
 
 use std::{
     env, fs,
-    io::Write,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
+    process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{checks::Checks, ci, process, server, server::Server, tools, workspace};
 
-/// Longest silence of the checks: each of their own waits is shorter.
-const LIMIT: Duration = Duration::from_secs(120);
 /// Names under which Chromium is installed.
 const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -31,21 +26,6 @@ pub(crate) struct Args {
     /// Put screenshots into this directory, instead of one in the target directory
     #[arg(long, value_name = "DIR")]
     screenshots: Option<PathBuf>,
-}
-
-/// A line that the checks write.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Check { check: String, ms: u64, error: Option<String> },
-    Need { need: Need },
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Need {
-    Stop,
-    Start,
 }
 
 /// Runs the checks and prints `N passed, N failed`. Without Chromium it says that it skips them, unless `CI` is set.
@@ -76,44 +56,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     command.arg(programs.join("page.mjs")).arg(&modules).arg(&chromium);
     command.arg(host.running()?.url("http", "")).arg(&screenshots);
     let mut checks = Checks::default();
-    drive(&mut command, &mut host, &mut checks)?;
+    checks.follow(&mut command, |need| match need {
+        "stop" => host.stop(),
+        "start" => host.start(),
+        other => bail!("the page's checks need {other:?}"),
+    })?;
     println!("screenshots: {}", screenshots.display());
     if checks.any_failed() {
         println!("the server's log ends:\n{}", host.running()?.log_tail());
     }
     checks.finish("browser")
-}
-
-/// Runs the checks to their end.
-fn drive(command: &mut Command, host: &mut Host, checks: &mut Checks) -> Result<()> {
-    let mut node =
-        process::Running::start("the page's checks", command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
-    let mut input = node.child().stdin.take().context("the input is piped")?;
-    let lines = process::lines(node.child().stdout.take().context("the output is piped")?);
-    loop {
-        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
-        let line = match lines.recv_timeout(LIMIT) {
-            Ok(line) => line,
-            Err(Disconnected) => break,
-            Err(Timeout) => bail!("the page's checks said nothing for {} s", LIMIT.as_secs()),
-        };
-        match serde_json::from_str(&line).with_context(|| format!("the page's checks wrote {line:?}"))? {
-            Line::Check { check, ms, error } => {
-                let result = error.map_or(Ok(()), |error| Err(anyhow!(error)));
-                checks.record(&check, Duration::from_millis(ms), result);
-            }
-            Line::Need { need } => {
-                match need {
-                    Need::Stop => host.stop()?,
-                    Need::Start => host.start()?,
-                }
-                writeln!(input, "done").context("the page's checks have ended")?;
-            }
-        }
-    }
-    let status = node.wait(LIMIT)?;
-    ensure!(status.success(), "the page's checks ended with {status}");
-    Ok(())
 }
 
 /// The server, which comes and goes on one address.

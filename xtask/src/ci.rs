@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 
-use crate::{browser, conformance, deny, docs_check, layers, process, sdk, server, workspace};
+use crate::{browser, clients, conformance, deny, docs_check, layers, process, sdk, server, workspace};
 
 /// One step of the gate.
 struct Step {
@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
     Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
     Step { name: "sdk", what: "the official SDKs", run: || sdk::run(&Default::default()) },
+    Step { name: "clients", what: "plain WebSocket clients", run: || clients::run(&Default::default()) },
     Step { name: "browser", what: "the chat page in Chromium", run: || browser::run(&Default::default()) },
 ];
 

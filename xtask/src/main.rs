@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod browser;
 mod checks;
 mod ci;
+mod clients;
 mod conformance;
 mod deny;
 mod docs_check;
@@ -40,6 +41,8 @@ enum Task {
     Conformance(conformance::Args),
     /// Run the official JavaScript and Python SDKs against the release server
     Sdk(sdk::Args),
+    /// Run plain WebSocket clients, from Python and Node.js, against the release server
+    Clients(clients::Args),
     /// Drive the chat page in headless Chromium
     Browser(browser::Args),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Deny(args) => deny::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Sdk(args) => sdk::run(&args),
+        Task::Clients(args) => clients::run(&args),
         Task::Browser(args) => browser::run(&args),
     };
     match result {
