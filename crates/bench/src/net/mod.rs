@@ -1,5 +1,6 @@
 //! Sockets and epoll: one thread, one read buffer, no task and no buffer per idle connection.
 
+mod bind;
 mod ramp;
 mod source;
 
@@ -19,7 +20,7 @@ use rustix::{
 };
 use socket2::{Domain, Socket, Type};
 
-use self::source::Sources;
+use self::{bind::bind_address_only, source::Sources};
 use crate::{
     clock::{Clock, nanos},
     link::{Event, Link, LinkError, Outbox, Scratch, Wire},
@@ -130,30 +131,38 @@ impl Net {
     pub(crate) fn connect(&mut self, id: usize, room: u32, subscribes: bool) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(self.target), Type::STREAM.nonblocking(), None)?;
         if let Some(source) = self.sources.next() {
-            socket.bind(&source.into())?;
+            bind_address_only(&socket, source)?;
         }
-        let connecting = match socket.connect(&self.target.into()) {
-            Ok(()) => false,
-            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => true,
+        match socket.connect(&self.target.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        socket.set_tcp_nodelay(true)?;
+        let mut stream = TcpStream::from(socket);
+        self.seed = self.seed.wrapping_mul(0x9E37_79B1).wrapping_add(1);
+        let mut link = Link::new(&self.wire, room, subscribes, self.seed);
+        let started_ns = self.clock.now_ns();
+        // On loopback the connection stands by now, although the kernel says that it is in progress, and the request leaves
+        // at once; elsewhere it waits until the socket can be written to.
+        let connecting = match stream.write(link.outbox.unwritten()) {
+            Ok(count) => {
+                link.outbox.wrote(count);
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
             Err(error) => return Err(error),
         };
-        socket.set_tcp_nodelay(true)?;
-        let stream = TcpStream::from(socket);
-        let interest = if connecting { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id as u64), interest)?;
-        self.seed = self.seed.wrapping_mul(0x9E37_79B1).wrapping_add(1);
-        let link = Link::new(&self.wire, room, subscribes, self.seed);
-        let started_ns = self.clock.now_ns();
+        let waits_to_write = !link.outbox.unwritten().is_empty();
+        let out = if waits_to_write { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        let data = epoll::EventData::new_u64(id as u64);
+        epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN | out)?;
         if self.peers.len() <= id {
             self.peers.resize_with(id + 1, || None);
         }
-        self.peers[id] =
-            Some(Peer { stream, link, started_ns, connecting, waits_to_write: false, dirty: false });
+        self.peers[id] = Some(Peer { stream, link, started_ns, connecting, waits_to_write, dirty: false });
         self.opening_order.push_back((id, started_ns));
         self.opening += 1;
-        if !connecting {
-            self.mark_dirty(id);
-        }
         Ok(())
     }
 
@@ -234,9 +243,6 @@ impl Net {
                 Ok(Some(error)) | Err(error) => return self.end(id, &socket_error(&error), handler),
             }
             peer.connecting = false;
-            // The handshake request waits in the outbox; writing it also asks for reads.
-            peer.waits_to_write = true;
-            return self.write(id, handler);
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             self.read(id, handler);

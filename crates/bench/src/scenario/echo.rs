@@ -33,13 +33,14 @@ pub(super) fn run(run: Run<'_>, connections: usize, depth: usize) -> Result<Repo
     };
     run.open_all(connections, &mut echo, |id| (u32::try_from(id).unwrap_or(u32::MAX), true))?;
     let rss_connected = run.rss()?;
+    let start_ns = run.net.clock.now_ns();
     for id in (0..connections).flat_map(|id| std::iter::repeat_n(id, depth)) {
         let now_ns = run.net.clock.now_ns();
         if let Some(stamp) = echo.next(id, now_ns) {
             run.net.publish(id, &stamp);
         }
     }
-    let span = exchange(&mut run, &mut echo)?;
+    let span = exchange(&mut run, &mut echo, start_ns)?;
     for (id, sent) in echo.sent.iter().enumerate() {
         echo.ledger.settle(id, *sent);
     }
@@ -70,8 +71,7 @@ pub(super) fn run(run: Run<'_>, connections: usize, depth: usize) -> Result<Repo
 }
 
 /// Warm-up, measured time and drain.
-fn exchange(run: &mut Run<'_>, echo: &mut Echo) -> Result<Span, RunError> {
-    let start_ns = run.net.clock.now_ns();
+fn exchange(run: &mut Run<'_>, echo: &mut Echo, start_ns: u64) -> Result<Span, RunError> {
     let measured_from_ns = start_ns + nanos(run.plan.warm_up);
     let measured_until_ns = measured_from_ns + nanos(run.plan.duration);
     run.phase("measuring", millis(run.plan.warm_up + run.plan.duration));
@@ -81,7 +81,7 @@ fn exchange(run: &mut Run<'_>, echo: &mut Echo) -> Result<Span, RunError> {
         let now_ns = run.net.clock.now_ns();
         if begin.is_none() && now_ns >= measured_from_ns {
             begin = Some(run.mark(echo.messages)?);
-            echo.ledger.measure_from(now_ns);
+            echo.ledger.measure_from(measured_from_ns);
         }
         let delivered = echo.ledger.integrity.delivered;
         if delivered != progress.0 {

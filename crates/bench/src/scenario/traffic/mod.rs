@@ -100,8 +100,9 @@ fn drive(run: Run<'_>, layout: Layout, driver: Driver, load: String) -> Result<R
     let mut receiver = Receiver::new(layout, streams, window);
     run.open_all(places.len(), &mut receiver, |id| places[id])?;
     let rss_connected = run.rss()?;
-    let mut sender = Sender::new(&run, &driver, &receiver.layout);
-    let (begin, end) = load_phases(&mut run, &mut receiver, &mut sender)?;
+    let start_ns = run.net.clock.now_ns();
+    let mut sender = Sender::new(&run, &driver, &receiver.layout, start_ns);
+    let (begin, end) = load_phases(&mut run, &mut receiver, &mut sender, start_ns)?;
     let rss_loaded = run.rss()?;
     drain(&mut run, &mut receiver)?;
     receiver.settle();
@@ -121,8 +122,9 @@ fn load_phases(
     run: &mut Run<'_>,
     receiver: &mut Receiver,
     sender: &mut Sender,
+    start_ns: u64,
 ) -> Result<(Mark, Mark), RunError> {
-    let measured_from_ns = run.net.clock.now_ns() + nanos(run.plan.warm_up);
+    let measured_from_ns = start_ns + nanos(run.plan.warm_up);
     let measured_until_ns = measured_from_ns + nanos(run.plan.duration);
     run.phase("warming up", millis(run.plan.warm_up));
     let mut begin = None;
@@ -130,7 +132,7 @@ fn load_phases(
         let now_ns = run.net.clock.now_ns();
         if begin.is_none() && now_ns >= measured_from_ns {
             begin = Some(run.mark(receiver.messages)?);
-            receiver.ledger.measure_from(now_ns);
+            receiver.ledger.measure_from(measured_from_ns);
             run.phase("measuring", millis(run.plan.duration));
         }
         if now_ns >= measured_until_ns
@@ -144,8 +146,7 @@ fn load_phases(
         }
         let timeout = sender.send_due(&mut run.net, receiver);
         run.turn(timeout, receiver)?;
-        let since_ns =
-            if begin.is_some() { measured_from_ns } else { measured_from_ns - nanos(run.plan.warm_up) };
+        let since_ns = begin.map_or(start_ns, |_| measured_from_ns);
         let (delivered, lost) = (receiver.ledger.integrity.delivered, receiver.ledger.integrity.disconnected);
         run.show(now_ns.saturating_sub(since_ns) / 1_000_000, || {
             format!("{delivered} deliveries{}", if lost > 0 { ", connections lost" } else { "" })

@@ -37,8 +37,7 @@ pub(super) enum Pacer {
 }
 
 impl Sender {
-    pub(super) fn new(run: &Run<'_>, driver: &Driver, layout: &Layout) -> Self {
-        let now_ns = run.net.clock.now_ns();
+    pub(super) fn new(run: &Run<'_>, driver: &Driver, layout: &Layout, start_ns: u64) -> Self {
         let publishers = layout
             .members
             .iter()
@@ -46,7 +45,7 @@ impl Sender {
             .filter_map(|(id, member)| Some((id, member.room, member.publisher?)))
             .collect();
         let pacer = match driver {
-            Driver::Clock { messages_per_s } => Pacer::Clock(Schedule::new(now_ns, *messages_per_s)),
+            Driver::Clock { messages_per_s } => Pacer::Clock(Schedule::new(start_ns, *messages_per_s)),
             Driver::Window { .. } => Pacer::Window,
         };
         Self {
@@ -58,7 +57,7 @@ impl Sender {
             held_up: 0,
             holding: false,
             stalled: false,
-            progress: (0, now_ns),
+            progress: (0, start_ns),
         }
     }
 
