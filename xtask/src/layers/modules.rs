@@ -65,8 +65,12 @@ pub(crate) fn rust_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The top module that a file belongs to; `None` for the crate's root and for binaries, which may use all.
+/// The top module that a file belongs to; `None` for what may use all: the crate's root, binaries, and unit tests
+/// in files of their own.
 fn module_of(inside: &Path) -> Option<String> {
+    if inside.iter().any(|part| part == "tests" || part == "tests.rs") {
+        return None;
+    }
     let first = inside.iter().next()?.to_str()?;
     let name = first.strip_suffix(".rs").unwrap_or(first);
     (!matches!(name, "lib" | "main" | "bin")).then(|| name.to_owned())
@@ -135,7 +139,9 @@ mod tests {
         let session = directory.path().join("session");
         fs::create_dir(&session).unwrap();
         fs::write(session.join("publish.rs"), "use std::fmt;\nuse crate::transport::Relay;\n").unwrap();
-        fs::write(directory.path().join("lib.rs"), "use crate::shard::Shard;\n").unwrap();
+        for free in ["lib.rs", "session/tests.rs"] {
+            fs::write(directory.path().join(free), "use crate::shard::Shard;\n").unwrap();
+        }
         let mut faults = check(directory.path()).unwrap();
         faults.retain(|fault| !fault.contains("no longer uses"));
         assert_eq!(faults.len(), 1, "{faults:?}");
