@@ -23,12 +23,18 @@ impl PartialHeader {
 
     /// Completes the header from the beginning of `input`; returns it, and how much of `input` belongs to it. If there
     /// is too little, all of it is stored.
+    #[inline]
     pub(super) fn read(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, FrameError> {
         if self.len == 0
             && let Some(whole) = Header::parse(input)?
         {
             return Ok(Some(whole));
         }
+        self.collect(input)
+    }
+
+    /// Reads a header that came, or is coming, in pieces.
+    fn collect(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, FrameError> {
         let free = &mut self.bytes[self.len..];
         let more = free.len().min(input.len());
         free[..more].copy_from_slice(&input[..more]);
@@ -76,6 +82,7 @@ pub(super) enum Control {
 impl Header {
     /// Reads the header at the beginning of `bytes`; returns it with its length, or nothing if it is not complete.
     /// Faults are reported even if the bytes behind them are missing.
+    #[inline]
     fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, FrameError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let fin = first & 0x80 != 0;

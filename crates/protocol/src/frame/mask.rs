@@ -22,7 +22,8 @@ impl Key {
         for (byte, key) in rest.iter_mut().zip(key) {
             *byte ^= key;
         }
-        self.0.rotate_left(payload.len() % 4);
+        let turned = (payload.len() % 4) as u32;
+        self.0 = u32::from_le_bytes(key).rotate_right(8 * turned).to_le_bytes();
     }
 }
 

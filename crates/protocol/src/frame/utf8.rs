@@ -8,6 +8,9 @@
 /// Fails as soon as no continuation could make the text valid, so `ED A0` (a surrogate) and `F4 90` (beyond U+10FFFF) fail
 /// without waiting for the bytes that would complete them.
 pub(super) const fn check_beginning(text: &[u8]) -> Result<u8, NotUtf8> {
+    if text.is_ascii() {
+        return Ok(0);
+    }
     match std::str::from_utf8(text) {
         Ok(_) => Ok(0),
         Err(error) if error.error_len().is_some() => Err(NotUtf8),
