@@ -87,6 +87,11 @@ impl Endpoint {
         self.uri.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
     }
 
+    /// The whole URL as text, its query included: not for logs.
+    pub fn to_url(&self) -> String {
+        self.uri.to_string()
+    }
+
     /// The whole URL, query included.
     pub(crate) const fn uri(&self) -> &Uri {
         &self.uri

@@ -14,6 +14,8 @@ mod socket;
 mod state;
 mod subscription;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use throng_protocol::{ClientInfo, ErrorReply, Format, Payload, Publication};
 

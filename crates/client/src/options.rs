@@ -109,6 +109,12 @@ macro_rules! option_setters {
             self.options.tls = Some(config);
             self
         }
+
+        /// Runs over something else than TCP.
+        #[cfg(test)]
+        pub(crate) fn set_opener(&mut self, opener: $crate::dial::Opener) {
+            self.options.opener = Some(opener);
+        }
     };
 }
 pub(crate) use option_setters;

@@ -106,11 +106,12 @@ impl Socket {
             let frame =
                 CloseFrame { code: CloseCode::Normal, reason: tungstenite::Utf8Bytes::from_static("") };
             self.stream.close(Some(frame)).await?;
-            let mut answered = false;
             while let Some(message) = self.stream.next().await {
-                answered |= message?.is_close();
+                if message?.is_close() {
+                    return Ok(true);
+                }
             }
-            Ok::<_, tungstenite::Error>(answered)
+            Ok::<_, tungstenite::Error>(false)
         };
         matches!(tokio::time::timeout(FAREWELL_TIMEOUT, goodbye).await, Ok(Ok(true)))
     }

@@ -1,0 +1,89 @@
+//! `wss` with a certificate that the test makes: trusted when its root is given, refused otherwise.
+
+mod support;
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use support::{Listener, Peer, bounded};
+use throng_client::{Client, ConnectError, Disconnect};
+
+#[tokio::test]
+async fn a_trusted_certificate_connects_and_the_connection_is_used_like_any_other() {
+    bounded(Box::pin(async {
+        let (certificate, key) = certificate();
+        let listener = Listener::start().await;
+        let acceptor = acceptor(certificate.clone(), key);
+        let url = format!("wss://localhost:{}", listener.address().port());
+        let server = async {
+            let stream = acceptor.accept(listener.stream().await).await.unwrap();
+            let mut peer = Peer::accept(stream).await;
+            peer.welcome().await;
+            peer.confirm("news").await;
+            peer.publish("news", "1").await;
+            peer
+        };
+        let client = async {
+            let client = Client::builder(url).tls_config(trusting(certificate)).connect().await.unwrap();
+            let mut news = client.subscribe("news").await.unwrap();
+            (news.next_publication().await.unwrap(), client)
+        };
+        let (mut peer, (publication, client)) = tokio::join!(server, client);
+        assert_eq!(publication.data.as_bytes(), "1");
+        let ((), code) = tokio::join!(client.close(), peer.closed());
+        assert_eq!(code, Some(1000));
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_refused_as_such() {
+    bounded(Box::pin(async {
+        let (served, key) = certificate();
+        let (other, _) = certificate();
+        let listener = Listener::start().await;
+        let acceptor = acceptor(served, key);
+        let url = format!("wss://localhost:{}", listener.address().port());
+        let server = async { acceptor.accept(listener.stream().await).await.err() };
+        let connect = Client::builder(&url).tls_config(trusting(other)).connect();
+        let (client, refused) = tokio::join!(connect, server);
+        assert!(refused.is_some());
+        let error = client.unwrap_err();
+        let ConnectError::Failed(reason) = error else { panic!("not a failed attempt: {error:?}") };
+        assert!(matches!(reason, Disconnect::Tls { .. }), "{reason:?}");
+        assert_eq!(reason.to_string(), format!("no trusted TLS connection to {url}/connection/websocket"));
+    }))
+    .await;
+}
+
+/// A certificate for `localhost`, and its key.
+fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    (certified.cert.into(), key.into())
+}
+
+fn acceptor(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> tokio_rustls::TlsAcceptor {
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("key and certificate match");
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+fn trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
