@@ -22,8 +22,7 @@ impl Key {
         for (byte, key) in rest.iter_mut().zip(key) {
             *byte ^= key;
         }
-        let turned = (payload.len() % 4) as u32;
-        self.0 = u32::from_le_bytes(key).rotate_right(8 * turned).to_le_bytes();
+        self.0 = std::array::from_fn(|at| key[(at + payload.len()) % 4]);
     }
 }
 
