@@ -103,6 +103,11 @@ impl Front {
             response.headers_mut().insert(X_REQUEST_ID, id.clone());
             ready(Ok::<_, Infallible>(response))
         });
+        // Buffers are made for those who speak, not for those who merely hold a connection open.
+        let patience = self.node.settings.websocket.handshake_timeout;
+        if tokio::time::timeout(patience, socket.readable()).await.is_err() {
+            return tracing::debug!(connection = %client, %peer, "no request came");
+        }
         // Nagle's algorithm would hold back single messages; that it cannot be turned off is no reason to refuse.
         let _ = socket.set_nodelay(true);
         let served = self

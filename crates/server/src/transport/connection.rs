@@ -9,6 +9,7 @@ use throng_registry::{ClientId, Ending, Slot};
 
 use super::socket::{Inbound, Input, Reading, Socket};
 use super::{Dialogue, Farewell};
+use crate::listener::Seat;
 use crate::metrics::Transport;
 use crate::shard::{Conn, Opening, Route, Shard, SharedStream, now};
 
@@ -25,18 +26,20 @@ enum End {
     Gone,
 }
 
-/// Serves one connection from its handshake to its end.
+/// A connection from its handshake to its end, as a task.
 ///
 /// ```text
 ///  begin ──► converse: read, decide, answer ──► goodbye: close frame, flush, peer's close frame ──► dropped
 ///                     (timers, shutdown, slow)          (deadline for all of it)
 /// ```
-pub(super) async fn serve(
-    shard: Rc<Shard>,
+///
+/// What can be done at once is done here and not in the task, whose memory every idle connection pays for.
+pub(super) fn serve<D: Dialogue>(
+    shard: &Rc<Shard>,
     stream: SharedStream,
     opening: Opening,
-    mut dialogue: impl Dialogue,
-) {
+    mut dialogue: D,
+) -> impl Future<Output = ()> + use<D> {
     let Opening { answer, leftover, route, client, peer, seat } = opening;
     let conn = Conn {
         stream: Rc::clone(&stream),
@@ -46,21 +49,20 @@ pub(super) async fn serve(
         stop: None,
     };
     let slot = shard.table.borrow_mut().insert(dialogue.format(), conn);
-    let presence = Presence::new(&shard, slot, client, dialogue.transport());
-    tracing::debug!(connection = %client, %peer, transport = ?presence.transport, shard = shard.id.index(), "open");
-    let limits = frame_limits(&shard, &route);
-    let mut socket = Socket::new(Rc::clone(&shard), slot, stream, limits, leftover);
+    let transport = dialogue.transport();
+    let presence = Presence::new(shard, slot, client, transport, seat);
+    tracing::debug!(connection = %client, %peer, ?transport, shard = shard.id.index(), "open");
+    let mut socket = Socket::new(Rc::clone(shard), slot, stream, frame_limits(shard, &route), leftover);
     shard.send(slot, |out| out.extend_from_slice(&answer));
-    drop(answer);
-    let end = match dialogue.begin(&socket).await {
-        Some(farewell) => End::Farewell(farewell),
-        None => converse(&mut socket, &mut dialogue).await,
-    };
-    presence.leave();
-    let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
-    tracing::debug!(connection = %client, %peer, code, reason, "closed");
-    drop(presence);
-    drop(seat);
+    async move {
+        let end = match dialogue.begin(&socket).await {
+            Some(farewell) => End::Farewell(farewell),
+            None => converse(&mut socket, &mut dialogue).await,
+        };
+        presence.leave();
+        let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
+        tracing::debug!(connection = %presence.client, code, reason, "closed");
+    }
 }
 
 fn frame_limits(shard: &Shard, route: &Route) -> FrameLimits {
@@ -120,7 +122,8 @@ fn receive(
 ) {
     if let Event::Message { kind, data } = &event {
         shard.node.metrics.shards[shard.id.index()].messages_received.add(1);
-        if dialogue.at_once(shard, slot, *kind, data) {
+        // Not before what came first has been answered.
+        if events.is_empty() && dialogue.at_once(shard, slot, *kind, data) {
             return;
         }
     }
@@ -221,12 +224,13 @@ struct Presence {
     client: ClientId,
     transport: Transport,
     left: Cell<bool>,
+    _seat: Seat,
 }
 
 impl Presence {
-    fn new(shard: &Rc<Shard>, slot: Slot, client: ClientId, transport: Transport) -> Self {
+    fn new(shard: &Rc<Shard>, slot: Slot, client: ClientId, transport: Transport, seat: Seat) -> Self {
         shard.node.metrics.connections(transport).add(1);
-        Self { shard: Rc::clone(shard), slot, client, transport, left: Cell::new(false) }
+        Self { shard: Rc::clone(shard), slot, client, transport, left: Cell::new(false), _seat: seat }
     }
 
     /// Takes the client out of the directory and all channels; its socket is still open.

@@ -21,7 +21,6 @@ use socket::Socket;
 
 /// Starts the task of a connection that was given to this shard.
 pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
-    let shard = Rc::clone(shard);
     let stream = match stream.into_local() {
         Ok(stream) => stream,
         Err(error) => {
@@ -31,15 +30,15 @@ pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
     // The local runtime owns the task and ends it with the shard; until then the client's place in the table stands for it.
     match opening.route.clone() {
         Route::Protocol { format, ping_style } => {
-            let dialogue = protocol::Protocol::new(&shard, opening.client, format, ping_style);
+            let dialogue = protocol::Protocol::new(shard, opening.client, format, ping_style);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Relay { room } => {
-            let dialogue = relay::Relay::new(&shard, opening.client, room);
+            let dialogue = relay::Relay::new(shard, opening.client, room);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Echo => {
-            let dialogue = echo::Echo::new(&shard, opening.client);
+            let dialogue = echo::Echo::new(shard, opening.client);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
     }
