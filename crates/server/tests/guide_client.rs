@@ -2,6 +2,7 @@
 //! of a server: `docs/tutorial.md` tells the story.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -27,8 +28,12 @@ struct GuideClient {
 }
 
 impl GuideClient {
+    /// Connects to `ws://127.0.0.1:PORT`, without any path.
     async fn connect(server: &Running) -> Self {
-        let url = server.url(""); // ws://127.0.0.1:PORT, without any path
+        Self::connect_to(server.url("")).await
+    }
+
+    async fn connect_to(url: String) -> Self {
         let (socket, _) = timeout(PATIENCE, connect_async(url)).await.unwrap().unwrap();
         let (write, read) = socket.split();
         Self { write, read }
@@ -99,16 +104,17 @@ async fn what_the_guides_client_sends_reaches_another_one_and_not_itself() {
 #[tokio::test]
 async fn the_bare_address_is_the_room_lobby_of_the_relay() {
     let server = server().await;
-    let (mut lobby, _) = connect_async(server.url("/relay/lobby")).await.unwrap();
+    let mut lobby = GuideClient::connect_to(server.url("/relay/lobby")).await;
     let mut client = GuideClient::connect(&server).await;
 
     client.greet().await;
-    let heard = timeout(PATIENCE, lobby.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(heard, Message::Text(HELLO.into()));
+    assert_eq!(lobby.next_text().await, HELLO);
 
-    lobby.send(Message::Binary(vec![0, 1, 255].into())).await.unwrap();
-    assert_eq!(client.next().await, Some(Message::Binary(vec![0, 1, 255].into())));
+    let bytes = Message::Binary(vec![0, 1, 255].into());
+    lobby.write.send(bytes.clone()).await.unwrap();
+    assert_eq!(client.next().await, Some(bytes));
 
     client.close().await;
+    lobby.close().await;
     assert_eq!(timeout(PATIENCE, server.shutdown()).await.unwrap().cut, 0);
 }
