@@ -22,6 +22,7 @@ pub mod config;
 
 mod http;
 mod listener;
+mod memory;
 mod metrics;
 mod node;
 mod server;
@@ -29,4 +30,4 @@ mod session;
 mod shard;
 mod transport;
 
-pub use server::{Running, Server, ServerBuilder, ShutdownReport, StartError};
+pub use server::{Running, Server, ServerBuilder, ShardFailure, ShutdownReport, StartError};

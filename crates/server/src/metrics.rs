@@ -89,6 +89,7 @@ pub(crate) struct Metrics {
     pub(crate) publications_refused: Number,
     pub(crate) publishers_paced: Number,
     pub(crate) panics: Number,
+    pub(crate) shards_alive: Number,
 }
 
 impl Metrics {
@@ -102,6 +103,7 @@ impl Metrics {
             publications_refused: Number::default(),
             publishers_paced: Number::default(),
             panics: Number::default(),
+            shards_alive: Number::default(),
         }
     }
 
@@ -218,6 +220,7 @@ fn state(page: &mut Page, node: &Node) {
         ("throng_users", "Users with at least one client.", node.directory().user_count() as u64),
         ("throng_channels", "Channels with subscribers.", node.directory().channel_count() as u64),
         ("throng_subscriptions", "Subscriptions of all clients.", metrics.sum(|shard| &shard.subscriptions)),
+        ("throng_shards_alive", "Shards whose thread runs.", metrics.shards_alive.get()),
         (
             "throng_outbox_bytes",
             "Bytes that wait for clients that do not read.",

@@ -43,6 +43,11 @@ impl Node {
         self.fanout.directory()
     }
 
+    /// Whether every shard is alive.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.metrics.shards_alive.get() >= self.metrics.shards.len() as u64
+    }
+
     /// Publishes an event to a channel. While a shard's queue is full the publisher is paced: it waits for room as long as
     /// `publish_wait` allows.
     ///

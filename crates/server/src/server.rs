@@ -1,6 +1,8 @@
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread;
 
 use throng_registry::ShardId;
@@ -135,7 +137,8 @@ fn start_shard(id: ShardId, node: &Arc<Node>) -> Result<ShardThread, StartError>
         };
         // Whoever waits for either message may have given up; the shard runs, and ends, all the same.
         let _ = ready.send(Ok(()));
-        let left = runtime.block_on(unconstrained(shard::run(id, node)));
+        let _alive = Alive::new(&node);
+        let left = runtime.block_on(unconstrained(shard::run(id, Arc::clone(&node))));
         let _ = sender.send(left);
     };
     thread::Builder::new().name(format!("shard-{}", id.index())).spawn(body).map_err(error)?;
@@ -144,6 +147,22 @@ fn start_shard(id: ShardId, node: &Arc<Node>) -> Result<ShardThread, StartError>
         Err(_) => return Err(error(io::Error::other("its thread ended at once"))),
     }
     Ok(ShardThread { id, ended })
+}
+
+/// Counts a shard as alive while its thread runs, however that ends.
+struct Alive<'n>(&'n Node);
+
+impl<'n> Alive<'n> {
+    fn new(node: &'n Node) -> Self {
+        node.metrics.shards_alive.add(1);
+        Self(node)
+    }
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.shards_alive.subtract(1);
+    }
 }
 
 /// A server that runs. Dropping it cuts all connections; [`shutdown`](Self::shutdown) closes them.
@@ -155,6 +174,14 @@ pub struct Running {
     shards: Vec<ShardThread>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// A shard ended by itself, which only a defect can make it do. Its clients were cut; the server should be stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("shard {shard} has ended by itself")]
+pub struct ShardFailure {
+    /// The shard's number.
+    pub shard: usize,
 }
 
 /// How a shutdown went.
@@ -205,6 +232,19 @@ impl Running {
         self.node.directory().channel_count()
     }
 
+    /// Waits until a shard ends by itself; for ever if all is well. Cancel safe.
+    pub async fn failure(&mut self) -> ShardFailure {
+        std::future::poll_fn(|cx| {
+            let dead = |shard: &mut ShardThread| Pin::new(&mut shard.ended).poll(cx).is_ready();
+            match self.shards.iter_mut().position(dead) {
+                // Nothing is left of it that a shutdown would have to wait for.
+                Some(dead) => Poll::Ready(ShardFailure { shard: self.shards.remove(dead).id.index() }),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// Stops in order: accepts nothing any more, closes every client with 3001 (the relay: 1001), waits for them as long as
     /// `shutdown.timeout` allows, and cuts who is left.
     ///
@@ -240,5 +280,26 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
         self.command(|| ShardCommand::Cut);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shard_that_dies_is_reported_and_fails_the_health_check() {
+        let mut settings = Settings::default();
+        settings.http_server.port = 0;
+        settings.shards.count = 2;
+        let mut running = Server::builder().settings(settings).start().await.unwrap();
+        assert!(running.node.is_healthy());
+        let silent = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        running.node.fanout().queue(running.shards[1].id).control(ShardCommand::Fail);
+        assert_eq!(running.failure().await, ShardFailure { shard: 1 });
+        std::panic::set_hook(silent);
+        assert!(!running.node.is_healthy());
+        running.shutdown().await;
     }
 }

@@ -2,6 +2,7 @@
 //! here is what needs a connection: order, pushes, closing codes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "the test awaits its tasks itself")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Stopping in order: refuse, tell, wait, report.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "the test awaits its tasks itself")]
 
 mod support;
 

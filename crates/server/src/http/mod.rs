@@ -34,6 +34,9 @@ pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
         "/style.css" if settings.relay_enabled() => (CSS, include_str!("page/style.css").into()),
         "/chat.js" if settings.relay_enabled() => (JAVASCRIPT, include_str!("page/chat.js").into()),
         "/icon.svg" if settings.relay_enabled() => (SVG, include_str!("page/icon.svg").into()),
+        "/health" if settings.health.enabled && !node.is_healthy() => {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "a shard has ended by itself\n");
+        }
         "/health" if settings.health.enabled => (JSON, "{}".into()),
         "/metrics" if settings.prometheus_enabled() => (PROMETHEUS, metrics::render(node).into()),
         _ => return text(StatusCode::NOT_FOUND, "there is nothing at this path\n"),

@@ -36,6 +36,9 @@ pub(crate) enum ShardCommand {
     Stop,
     /// End now, whoever is left.
     Cut,
+    /// Panic, as only a defect does.
+    #[cfg(test)]
+    Fail,
 }
 
 /// A connection on its way from the listener to its shard.

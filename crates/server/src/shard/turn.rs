@@ -11,6 +11,7 @@ use throng_registry::{Broadcast, QueueEntry, ShardId};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{Conn, Shard, ShardCommand, now};
+use crate::memory;
 use crate::node::Node;
 use crate::transport;
 
@@ -26,7 +27,7 @@ const TURN_ENTRIES: usize = 256;
 /// hundred writes in one task.
 pub(crate) async fn run(id: ShardId, node: Arc<Node>) -> usize {
     let shard = Rc::new(Shard::new(id, node));
-    let mut turns = Turns { pending: VecDeque::new(), drained: Vec::new(), cut: false };
+    let mut turns = Turns { pending: VecDeque::new(), drained: Vec::new(), cut: false, peak: 0 };
     let mut sleep = Box::pin(sleep_until(tokio::time::Instant::now()));
     loop {
         poll_fn(|cx| shard.poll_work(cx, sleep.as_mut(), turns.pending.is_empty())).await;
@@ -49,6 +50,8 @@ struct Turns {
     pending: VecDeque<Entry>,
     drained: Vec<Entry>,
     cut: bool,
+    /// Most clients that the shard had since it last gave memory back.
+    peak: usize,
 }
 
 impl Turns {
@@ -72,7 +75,20 @@ impl Turns {
         }
         shard.fire_timers();
         shard.flush();
+        self.give_memory_back(shard.table.borrow().sizes().0);
         shard.publish_metrics();
+    }
+
+    /// After thousands have left, their memory goes back to the system. The allocator would keep it for the next ones, but a
+    /// server that was full once should not look full for ever.
+    fn give_memory_back(&mut self, clients: usize) {
+        const LEFT: usize = 4_096;
+
+        self.peak = self.peak.max(clients);
+        if self.peak - clients >= LEFT && clients <= self.peak / 4 {
+            memory::trim();
+            self.peak = clients;
+        }
     }
 
     fn obey(&mut self, shard: &Rc<Shard>, command: ShardCommand) {
@@ -82,6 +98,8 @@ impl Turns {
             ShardCommand::Open(stream, opening) => transport::open(shard, stream, *opening),
             ShardCommand::Stop => shard.stop(),
             ShardCommand::Cut => self.cut = true,
+            #[cfg(test)]
+            ShardCommand::Fail => panic!("as the test asked"),
         }
     }
 }

@@ -60,6 +60,9 @@ pub(super) fn serve<D: Dialogue>(
             None => converse(&mut socket, &mut dialogue).await,
         };
         presence.leave();
+        if end == End::Slow {
+            tracing::info!(connection = %presence.client, ?transport, "too much waited for the client; closing it as slow");
+        }
         let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
         tracing::debug!(connection = %presence.client, code, reason, "closed");
     }

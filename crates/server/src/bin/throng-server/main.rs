@@ -61,7 +61,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     // From here on a signal is kept, so that one during the start stops the server as well.
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let running = Server::builder().settings(settings.clone()).start().await?;
+    let mut running = Server::builder().settings(settings.clone()).start().await?;
     say(Banner {
         settings: &settings,
         address: running.local_addr(),
@@ -69,7 +69,10 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         under_cargo: env::var_os("CARGO").is_some(),
     });
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        failure = running.failure() => return Err(failure.into()),
+    };
     say(format_args!("{signal}: stopping; a second signal ends at once"));
     tokio::select! {
         report = running.shutdown() => {
