@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod bench;
 mod browser;
 mod checks;
 mod ci;
 mod clients;
+mod compare;
 mod conformance;
 mod deny;
 mod docs_check;
 mod layers;
+mod loadtest;
 mod process;
 mod sdk;
 mod server;
@@ -45,6 +48,12 @@ enum Task {
     Clients(clients::Args),
     /// Drive the chat page in headless Chromium
     Browser(browser::Args),
+    /// Load the release server, or the one that --url names, and report what it did
+    Loadtest(Box<loadtest::Args>),
+    /// Measure throng beside the baselines, in turn, and judge the targets
+    Compare(compare::Args),
+    /// Run the criterion benches
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
         Task::Sdk(args) => sdk::run(&args),
         Task::Clients(args) => clients::run(&args),
         Task::Browser(args) => browser::run(&args),
+        Task::Loadtest(args) => loadtest::run(&args),
+        Task::Compare(args) => compare::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

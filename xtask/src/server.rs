@@ -79,7 +79,12 @@ impl Server {
         Self::spawn(command, log)
     }
 
-    fn spawn(mut command: Command, log: &Path) -> Result<Self> {
+    /// Starts `command`, which must say where it listens as the server does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Result<Self> {
         let log_file = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("THRONG_")) {
@@ -91,6 +96,11 @@ impl Server {
             Some(address) => Ok(Self { process, address, log: log.to_owned(), _output: output }),
             None => Err(anyhow!("the server did not say where it listens; its log:\n{}", tail(log))),
         }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&mut self) -> u32 {
+        self.process.child().id()
     }
 
     /// Where it listens.

@@ -29,6 +29,7 @@
 pub mod assertion;
 pub mod baseline;
 mod clock;
+pub mod interrupt;
 mod limits;
 mod link;
 mod measure;

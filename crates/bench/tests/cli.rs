@@ -115,6 +115,25 @@ impl Drop for Baseline {
 }
 
 #[test]
+fn ctrl_c_ends_a_run_with_a_report_of_what_there_is() {
+    let server = FloorServer::start(Floor::default());
+    let url = format!("ws://{}", server.address);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_throng-load"))
+        .args(["--url", &url, "-c", "2", "--warm-up", "1h"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(progress.any(|line| line.unwrap() == "warming up"), "the run begins");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text(&output.stdout).contains("the run was interrupted"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn baselines_say_where_they_listen_and_can_be_pinned() {
     let program = env!("CARGO_BIN_EXE_throng-baseline");
     for server in [&["tutorial"][..], &["floor", "--merge"], &["pin", "0", program, "floor"]] {

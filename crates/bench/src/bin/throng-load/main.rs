@@ -16,7 +16,11 @@ use std::{
 use anyhow::Context;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use throng_bench::{LoadOptions, Plan, Report, progress::Observer, progress::Silent};
+use throng_bench::{
+    LoadOptions, Plan, Report,
+    interrupt::on_ctrl_c,
+    progress::{Observer, Silent},
+};
 
 use self::show::{Bar, Lines};
 
@@ -101,16 +105,12 @@ fn write(file: &Path, content: &str) -> anyhow::Result<()> {
 /// The first Ctrl-C ends the run with a report, the second one ends the program.
 fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = Arc::clone(&stop);
-    std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if asked.swap(true, Ordering::Relaxed) {
-                    std::process::exit(INTERRUPTED.into());
-                }
-            }
-        });
-    })?;
+    on_ctrl_c(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    })
+    .context("cannot wait for Ctrl-C")?;
     Ok(stop)
 }
