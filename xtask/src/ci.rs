@@ -170,3 +170,36 @@ fn fuzz_manifest() -> Option<String> {
     let manifest = workspace::root().join("fuzz/Cargo.toml");
     fs::exists(&manifest).is_ok_and(|exists| exists).then(|| manifest.display().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn wanted(line: &[&str]) -> Vec<&'static str> {
+        let args = Line::try_parse_from([&["ci"], line].concat()).unwrap().args;
+        STEPS.iter().map(|step| step.name).filter(|name| args.wants(name)).collect()
+    }
+
+    #[test]
+    fn steps_can_be_chosen_and_left_out_by_name() {
+        assert_eq!(wanted(&["--only", "test,fmt", "--skip", "test"]), ["fmt"]);
+        assert_eq!(wanted(&[]).len(), STEPS.len());
+        let unknown = Line::try_parse_from(["ci", "--only", "tset"]).unwrap_err().to_string();
+        assert!(unknown.contains("tset") && unknown.contains("docs-check"), "{unknown}");
+    }
+
+    #[test]
+    fn no_two_steps_have_one_name() {
+        assert_eq!(STEPS.iter().map(|step| step.name).collect::<BTreeSet<_>>().len(), STEPS.len());
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     io::Write,
     process::{ChildStdin, Command, Stdio},
     sync::mpsc::Receiver,
@@ -144,13 +145,11 @@ impl Agent {
             if let Some(at) = self.events.iter().position(&fits) {
                 return self.events.remove(at).context("the event was just found");
             }
-            ensure!(
-                self.receive(deadline)?,
-                "{} did not see {what} within {} s; it saw {:?}",
-                self.name(),
-                LIMIT.as_secs(),
-                self.events.iter().take(5).collect::<Vec<_>>()
-            );
+            if !self.receive(deadline)? {
+                let saw: Vec<_> = self.events.iter().rev().take(8).map(ToString::to_string).collect();
+                let (name, seconds) = (self.name(), LIMIT.as_secs());
+                bail!("{name} did not see {what} within {seconds} s; the last it saw: {}", saw.join(", "));
+            }
         }
     }
 
@@ -173,7 +172,7 @@ impl Agent {
         let deadline = Instant::now() + time;
         loop {
             if let Some(event) = self.events.iter().find(|event| fits(event)) {
-                bail!("{} saw {what}: {event:?}", self.name());
+                bail!("{} saw {what}: {event}", self.name());
             }
             if !self.receive(deadline)? {
                 return Ok(());
@@ -209,6 +208,14 @@ impl Agent {
             }
         }
         Ok(true)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.event)?;
+        self.channel.iter().try_for_each(|channel| write!(f, " in {channel}"))?;
+        self.code.iter().try_for_each(|code| write!(f, " with code {code}"))
     }
 }
 
