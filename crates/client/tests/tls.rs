@@ -1,5 +1,7 @@
 //! `wss` with a certificate that the test makes: trusted when its root is given, refused otherwise.
 
+#[cfg(feature = "cli")]
+mod cli_support;
 mod support;
 
 use std::sync::Arc;
@@ -56,6 +58,51 @@ async fn a_certificate_that_is_not_trusted_is_refused_as_such() {
         let ConnectError::Failed(reason) = error else { panic!("not a failed attempt: {error:?}") };
         assert!(matches!(reason, Disconnect::Tls { .. }), "{reason:?}");
         assert_eq!(reason.to_string(), format!("no trusted TLS connection to {url}/connection/websocket"));
+    }))
+    .await;
+}
+
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_does_not_trust() {
+    bounded(Box::pin(async {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+        let directory = tempfile::tempdir().expect("a directory");
+        let trusted = directory.path().join("root.pem");
+        std::fs::write(&trusted, certified.cert.pem()).expect("writable");
+        let other =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate").cert.pem();
+        let untrusted = directory.path().join("other.pem");
+        std::fs::write(&untrusted, other).expect("writable");
+        let listener = Listener::start().await;
+        let acceptor = acceptor(certified.cert.into(), key.into());
+        let url = format!("wss://localhost:{}", listener.address().port());
+
+        let server = async {
+            let stream = acceptor.accept(listener.stream().await).await.unwrap();
+            let mut peer = Peer::accept(stream).await;
+            peer.welcome().await;
+            peer.acknowledge(Ok(())).await
+        };
+        let cli = cli_support::Cli::new(&url, &["pub", "news", "1"]).env("SSL_CERT_FILE", &trusted);
+        let (ended, payload) = tokio::join!(cli.run(""), server);
+        assert_eq!((ended.all(), &*payload), ((0, "", ""), "1"));
+
+        let server = async { acceptor.accept(listener.stream().await).await.err() };
+        let cli = cli_support::Cli::new(&url, &["pub", "news", "1"]).env("SSL_CERT_FILE", &untrusted);
+        let (ended, _) = tokio::join!(cli.run(""), server);
+        assert_eq!((ended.status, &*ended.stdout), (3, ""));
+        assert!(
+            ended.stderr.starts_with("error: no trusted TLS connection to wss://localhost"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.ends_with("; SSL_CERT_FILE names a file of certificates to trust\n"),
+            "{}",
+            ended.stderr
+        );
     }))
     .await;
 }

@@ -1,3 +1,73 @@
 //! The command line of throng: subscribe, publish, chat and relay from a terminal or a pipe.
 
-fn main() {}
+mod args;
+mod echo;
+mod failure;
+mod input;
+mod interrupt;
+mod output;
+mod publish;
+mod relay;
+mod subscribe;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::{
+    args::{Arguments, Command},
+    failure::{End, Failure},
+    interrupt::Interrupt,
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.output.verbose {
+        log_to_stderr();
+    }
+    let mut output = Output::new(&arguments.output);
+    // One worker runs the client, so that it answers pings while this thread waits for a slow reader of stdout.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let end = match runtime {
+        Ok(runtime) => {
+            let end = runtime.block_on(run(arguments, &mut output));
+            // A read of stdin cannot be called off and may never return.
+            runtime.shutdown_background();
+            end
+        }
+        Err(error) => Err(Failure::other(format!("cannot start: {error}"))),
+    };
+    match end {
+        Ok(end) => end.exit_code(),
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                output.error(message);
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(arguments: Arguments, output: &mut Output) -> Result<End, Failure> {
+    let Arguments { connection, output: _, command } = arguments;
+    let mut interrupt = Interrupt::new().map_err(|error| Failure::other(format!("no signals: {error}")))?;
+    match command {
+        Command::Sub(command) => subscribe::run(&connection, command, output, &mut interrupt).await,
+        Command::Pub(command) => publish::run(&connection, command, output, &mut interrupt).await,
+        Command::Chat(command) => relay::chat(&connection, command, output, &mut interrupt).await,
+        Command::Relay(command) => relay::raw(&connection, command, output, &mut interrupt).await,
+        Command::Echo(command) => echo::run(&connection, command, output, &mut interrupt).await,
+    }
+}
+
+/// The library's debug messages. The WebSocket library stays at `info`, because it would print payloads.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::new("info,throng_client=debug");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colors_on_stderr())
+        .init();
+}
