@@ -6,9 +6,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::builder::PossibleValuesParser;
+use clap::{Parser, builder::PossibleValuesParser};
 
-use crate::{browser, clients, conformance, deny, docs_check, layers, process, sdk, server, workspace};
+use crate::{
+    browser, clients, conformance, deny, docs_check, layers, loadtest, process, sdk, server, workspace,
+};
 
 /// One step of the gate.
 struct Step {
@@ -46,7 +48,19 @@ const STEPS: &[Step] = &[
     Step { name: "sdk", what: "the official SDKs", run: || sdk::run(&Default::default()) },
     Step { name: "clients", what: "plain WebSocket clients", run: || clients::run(&Default::default()) },
     Step { name: "browser", what: "the chat page in Chromium", run: || browser::run(&Default::default()) },
+    Step { name: "loadtest", what: "short loads: nothing is lost, doubled or out of order", run: loads },
 ];
+
+/// Short loads, each with what must hold after it. Their rates are such that a slow machine keeps up: what they prove is
+/// that nothing goes wrong, not how fast it is.
+const LOADS: &[(&str, &[&str])] = &[
+    ("fanout --connections 200 --rate 10000 --duration 3s", SOUND),
+    ("chat --protocol json --rooms 20 --members 10 --rate 5000 --duration 3s", SOUND),
+    ("chat --protocol protobuf --rooms 20 --members 10 --rate 5000 --duration 3s", SOUND),
+    ("storm --protocol json --connections 500 --rooms 10 --duration 20s", &["connect_failed==0"]),
+];
+const SOUND: &[&str] =
+    &["lost==0", "duplicated==0", "reordered==0", "misrouted==0", "disconnected==0", "connect_failed==0"];
 
 /// Options of `cargo xtask ci`.
 #[derive(Debug, clap::Args)]
@@ -166,6 +180,22 @@ fn fuzz() -> Result<()> {
     process::run(clippy.env("CARGO_TARGET_DIR", target))
 }
 
+fn loads() -> Result<()> {
+    LOADS.iter().try_for_each(|(load, holds)| loadtest::run(&parse_load(load, holds)?))
+}
+
+/// The options of a load, from what one would type after `cargo xtask loadtest`, and what must hold.
+fn parse_load(load: &str, holds: &[&str]) -> Result<loadtest::Args> {
+    #[derive(clap::Parser)]
+    #[command(no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        args: loadtest::Args,
+    }
+    let asserts = holds.iter().flat_map(|holds| ["--assert", holds]);
+    Ok(Line::try_parse_from(load.split(' ').chain(["--quiet"]).chain(asserts))?.args)
+}
+
 fn fuzz_manifest() -> Option<String> {
     let manifest = workspace::root().join("fuzz/Cargo.toml");
     fs::exists(&manifest).is_ok_and(|exists| exists).then(|| manifest.display().to_string())
@@ -174,8 +204,6 @@ fn fuzz_manifest() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use clap::Parser;
 
     use super::*;
 
@@ -196,6 +224,11 @@ mod tests {
         assert_eq!(wanted(&[]).len(), STEPS.len());
         let unknown = Line::try_parse_from(["ci", "--only", "tset"]).unwrap_err().to_string();
         assert!(unknown.contains("tset") && unknown.contains("docs-check"), "{unknown}");
+    }
+
+    #[test]
+    fn every_load_can_be_parsed() {
+        LOADS.iter().for_each(|(load, holds)| drop(parse_load(load, holds).unwrap()));
     }
 
     #[test]
