@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::Report;
+use crate::report::{Report, number};
 
 /// One condition on a report.
 ///
@@ -32,6 +32,8 @@ pub struct Verdict {
     pub assertion: String,
     /// What was measured, in microseconds for times; absent when the run did not measure it, which fails the assertion.
     pub measured: Option<f64>,
+    /// The same with its unit, for people.
+    pub shown: String,
     /// Whether the condition holds.
     pub holds: bool,
 }
@@ -193,7 +195,13 @@ impl Assertion {
             Comparison::GreaterOrEqual => value >= self.bound,
             Comparison::Equal => (value - self.bound).abs() <= f64::EPSILON * self.bound.abs(),
         });
-        Verdict { assertion: self.text.clone(), measured, holds }
+        let shown = match measured {
+            None => "not measured".to_owned(),
+            Some(us) if self.metric.is_time() => number::time(us),
+            Some(value) if value.fract() == 0.0 => number::grouped(value),
+            Some(value) => number::significant(value),
+        };
+        Verdict { assertion: self.text.clone(), measured, shown, holds }
     }
 }
 
@@ -319,5 +327,6 @@ mod tests {
         report.server = None;
         let verdict = "cpu_us_per_delivery<1000".parse::<Assertion>().unwrap().judge(&report);
         assert_eq!((verdict.measured, verdict.holds), (None, false));
+        assert_eq!(verdict.shown, "not measured");
     }
 }

@@ -17,7 +17,8 @@ use tokio_tungstenite::{
 type Clients = Arc<RwLock<HashMap<SocketAddr, mpsc::UnboundedSender<Message>>>>;
 
 /// Serves connections until the listener fails or the future is dropped: each message goes to all other clients, or, with
-/// `echo`, back to its sender. Paths are ignored: there is one room.
+/// `echo`, back to its sender in the way in which tutorials answer a client: through the map and its queue. Paths are
+/// ignored: there is one room.
 ///
 /// # Errors
 ///
@@ -27,30 +28,20 @@ pub async fn serve(listener: TcpListener, echo: bool) -> io::Result<()> {
     let clients = Clients::default();
     loop {
         let (stream, address) = listener.accept().await?;
-        if echo {
-            tokio::spawn(send_back(stream));
-        } else {
-            tokio::spawn(relay(stream, address, Arc::clone(&clients)));
-        }
+        tokio::spawn(serve_client(stream, address, Arc::clone(&clients), echo));
     }
-}
-
-async fn send_back(stream: TcpStream) -> Result<(), Error> {
-    let mut socket = accept_async(stream).await?;
-    while let Some(message) = socket.next().await {
-        let message = message?;
-        if message.is_text() || message.is_binary() {
-            socket.send(message).await?;
-        }
-    }
-    Ok(())
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "unbounded queues and untracked tasks are the design that is compared"
 )]
-async fn relay(stream: TcpStream, address: SocketAddr, clients: Clients) -> Result<(), Error> {
+async fn serve_client(
+    stream: TcpStream,
+    address: SocketAddr,
+    clients: Clients,
+    echo: bool,
+) -> Result<(), Error> {
     let (mut sink, mut source) = accept_async(stream).await?.split();
     let (sender, mut queue) = mpsc::unbounded_channel();
     clients.write().await.insert(address, sender);
@@ -66,15 +57,26 @@ async fn relay(stream: TcpStream, address: SocketAddr, clients: Clients) -> Resu
             break;
         }
         if message.is_text() || message.is_binary() {
-            for (other, sender) in clients.read().await.iter() {
-                if *other != address {
-                    // The other one may be leaving.
-                    let _ = sender.send(message.clone());
-                }
-            }
+            deliver(&clients, &message, address, echo).await;
         }
     }
     clients.write().await.remove(&address);
     writer.abort();
     Ok(())
+}
+
+async fn deliver(clients: &Clients, message: &Message, from: SocketAddr, echo: bool) {
+    let clients = clients.read().await;
+    if echo {
+        if let Some(sender) = clients.get(&from) {
+            // Its writer may have ended.
+            let _ = sender.send(message.clone());
+        }
+        return;
+    }
+    for (other, sender) in clients.iter() {
+        if *other != from {
+            let _ = sender.send(message.clone());
+        }
+    }
 }

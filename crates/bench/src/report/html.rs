@@ -39,10 +39,8 @@ fn verdicts(report: &Report) -> String {
         .iter()
         .map(|verdict| {
             let (class, word) = if verdict.holds { ("holds", "holds") } else { ("fails", "FAILS") };
-            let measured =
-                verdict.measured.map_or("not measured".to_owned(), |value| format!("measured {value:.3}"));
-            let assertion = escape(&verdict.assertion);
-            format!("<tr><th>{assertion}</th><td class=\"{class}\">{word} ({measured})</td></tr>")
+            let (assertion, shown) = (escape(&verdict.assertion), escape(&verdict.shown));
+            format!("<tr><th>{assertion}</th><td class=\"{class}\">{word} (measured: {shown})</td></tr>")
         })
         .collect();
     format!("<h2>Assertions</h2><table>{rows}</table>")

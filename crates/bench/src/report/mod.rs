@@ -1,7 +1,7 @@
 //! What a run found, as numbers for programs and as a table or a page for people.
 
 mod html;
-mod number;
+pub(crate) mod number;
 mod svg;
 mod text;
 

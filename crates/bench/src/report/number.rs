@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// `1234567.8` as `1,234,568`.
-pub(super) fn grouped(value: f64) -> String {
+pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
     let mut out = sign.to_owned();
@@ -15,12 +15,12 @@ pub(super) fn grouped(value: f64) -> String {
 }
 
 /// A count, grouped.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     grouped(value as f64)
 }
 
 /// A time in microseconds with the unit that suits it.
-pub(super) fn time(us: f64) -> String {
+pub(crate) fn time(us: f64) -> String {
     match us {
         us if us < 1_000.0 => format!("{} µs", significant(us)),
         us if us < 1_000_000.0 => format!("{} ms", significant(us / 1e3)),
@@ -29,7 +29,7 @@ pub(super) fn time(us: f64) -> String {
 }
 
 /// Bytes with the unit that suits them.
-pub(super) fn bytes(value: f64) -> String {
+pub(crate) fn bytes(value: f64) -> String {
     match value.abs() {
         small if small < 1024.0 => format!("{value:.0} B"),
         medium if medium < 1024.0 * 1024.0 => format!("{} KiB", significant(value / 1024.0)),
@@ -38,12 +38,12 @@ pub(super) fn bytes(value: f64) -> String {
 }
 
 /// A share of one core in percent.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
 /// Three significant digits, but never an exponent.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         large if large >= 99.95 => grouped(value),
         medium if medium >= 9.995 => format!("{value:.1}"),

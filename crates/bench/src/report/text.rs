@@ -19,9 +19,7 @@ pub(super) fn render(report: &Report) -> String {
     let notes = report.notes.iter().map(|note| format!("  note: {note}"));
     let verdicts = report.verdicts.iter().map(|verdict| {
         let mark = if verdict.holds { "holds" } else { "FAILS" };
-        let measured =
-            verdict.measured.map_or("not measured".to_owned(), |value| format!("measured {value:.3}"));
-        format!("  {mark}  {} ({measured})", verdict.assertion)
+        format!("  {mark}  {} (measured: {})", verdict.assertion, verdict.shown)
     });
     for block in [notes.collect::<Vec<_>>(), verdicts.collect()] {
         if !block.is_empty() {

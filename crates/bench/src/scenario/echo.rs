@@ -1,6 +1,6 @@
 //! Every connection gets its own messages back: the scenario `echo`.
 
-use super::{LONGEST_TURN, Run, RunError, Scene, Span, millis};
+use super::{LONGEST_TURN, Run, RunError, Scene, Span, count, millis};
 use crate::{
     clock::nanos,
     link::LinkError,
@@ -44,8 +44,12 @@ pub(super) fn run(run: Run<'_>, connections: usize, depth: usize) -> Result<Repo
     for (id, sent) in echo.sent.iter().enumerate() {
         echo.ledger.settle(id, *sent);
     }
-    let size = run.plan.size;
-    let load = format!("{connections} connections, {depth} messages outstanding on each, {size} bytes");
+    let load = format!(
+        "{} connections, {} outstanding on each, {} bytes",
+        count(connections),
+        count(depth),
+        count(run.plan.size)
+    );
     let mut generator = Generator { utilisation: span.own_share, ..Generator::default() };
     run.judge_limits(&span, &mut generator);
     let ledger = echo.ledger;

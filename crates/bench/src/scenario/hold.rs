@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LONGEST_TURN, Run, RunError, Scene, Span, millis};
+use super::{LONGEST_TURN, Run, RunError, Scene, Span, count, millis};
 use crate::{
     clock::nanos,
     link::LinkError,
@@ -41,8 +41,12 @@ pub(super) fn idle(run: Run<'_>, connections: usize, rooms: usize) -> Result<Rep
     let opened = run.connect.opened;
     run.net.close_all();
     let rss_left = settled_rss(&mut run)?;
-    let load =
-        format!("{connections} idle connections in {rooms} {}", if rooms == 1 { "room" } else { "rooms" });
+    let load = format!(
+        "{} idle connections in {} {}",
+        count(connections),
+        count(rooms),
+        if rooms == 1 { "room" } else { "rooms" }
+    );
     let generator = Generator { utilisation: span.own_share, ..Generator::default() };
     let mut report = run.report(load, quiet.integrity, generator);
     if let Some(server) = &mut report.server {
@@ -107,7 +111,7 @@ pub(super) fn storm(run: Run<'_>, connections: usize, rooms: usize) -> Result<Re
     run.connect.latency = Latency::of(&run.net.open_ns);
     run.connect.failed = quiet.failed;
     run.cpu_us_per_handshake = span.cpu_us_per(back);
-    let load = format!("{connections} connections drop at once and return");
+    let load = format!("{} connections drop at once and return", count(connections));
     let mut generator = Generator { utilisation: span.own_share, ..Generator::default() };
     run.judge_limits(&span, &mut generator);
     let mut report = run.report(load, quiet.integrity, generator);

@@ -19,7 +19,7 @@ use crate::{
     net::{Handler, Net, Ramp},
     plan::{Plan, Scenario},
     progress::Observer,
-    report::{BEHIND_US, BUSY, Connect, Generator, Integrity, Latency, Report, Server},
+    report::{BEHIND_US, BUSY, Connect, Generator, Integrity, Latency, Report, Server, number},
     usage::{Probe, ProbeError},
     wire::{dialect::Room, upgrade::Upgrade},
 };
@@ -300,6 +300,11 @@ impl Span {
     fn cpu_us_per(&self, count: u64) -> Option<f64> {
         self.server_cpu.filter(|_| count > 0).map(|cpu| cpu.as_secs_f64() * 1e6 / count as f64)
     }
+}
+
+/// A count as people read it.
+fn count(value: usize) -> String {
+    number::count(value as u64)
 }
 
 fn millis(duration: Duration) -> u64 {

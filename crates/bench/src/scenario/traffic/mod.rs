@@ -9,11 +9,11 @@ use self::{
     sender::{Pacer, Sender},
     window::Window,
 };
-use super::{LONGEST_TURN, Mark, Run, RunError, Span, millis};
+use super::{LONGEST_TURN, Mark, Run, RunError, Span, count, millis};
 use crate::{
     clock::nanos,
     plan::Pace,
-    report::{Generator, Latency, Pacing, Report, Traffic},
+    report::{Generator, Latency, Pacing, Report, Traffic, number},
 };
 
 /// One publisher and many subscribers; the publisher itself receives nothing.
@@ -23,11 +23,19 @@ pub(super) fn fanout(run: Run<'_>, subscribers: usize, pace: Pace) -> Result<Rep
     let layout = Layout { members, rooms: 1, publishers: 1, receivers: subscribers, own_too: false };
     let (load, driver) = match pace {
         Pace::Deliveries { per_second } => (
-            format!("1 publisher, {subscribers} subscribers, {per_second:.0} deliveries/s scheduled"),
+            format!(
+                "1 publisher, {} subscribers, {} deliveries/s scheduled",
+                count(subscribers),
+                number::grouped(per_second)
+            ),
             Driver::Clock { messages_per_s: per_second / subscribers as f64 },
         ),
         Pace::Window { messages } => (
-            format!("1 publisher, {subscribers} subscribers, {messages} messages in flight"),
+            format!(
+                "1 publisher, {} subscribers, {} messages in flight",
+                count(subscribers),
+                count(messages)
+            ),
             Driver::Window { messages },
         ),
     };
@@ -49,8 +57,8 @@ pub(super) fn chat(
         members: all
             .enumerate()
             .map(|(id, (room, member))| Member {
-                room: number(room),
-                publisher: Some(number(member)),
+                room: narrow(room),
+                publisher: Some(narrow(member)),
                 stream: Some(id * members),
             })
             .collect(),
@@ -59,7 +67,12 @@ pub(super) fn chat(
         receivers,
         own_too,
     };
-    let load = format!("{rooms} rooms of {members} members, {deliveries_per_s:.0} deliveries/s scheduled");
+    let load = format!(
+        "{} rooms of {} members, {} deliveries/s scheduled",
+        count(rooms),
+        count(members),
+        number::grouped(deliveries_per_s)
+    );
     drive(run, layout, Driver::Clock { messages_per_s: deliveries_per_s / receivers as f64 }, load)
 }
 
@@ -106,7 +119,7 @@ fn drive(run: Run<'_>, layout: Layout, driver: Driver, load: String) -> Result<R
     let rss_loaded = run.rss()?;
     drain(&mut run, &mut receiver)?;
     receiver.settle();
-    let load = format!("{load}, {} bytes", run.plan.size);
+    let load = format!("{load}, {} bytes", count(run.plan.size));
     let mut report = report(run, receiver, &sender, Span::between(begin, end), load);
     if let Some(server) = &mut report.server {
         server.rss_connected = rss_connected;
@@ -213,6 +226,6 @@ fn per_second(count: u64, seconds: f64) -> f64 {
 }
 
 /// Counts of members and rooms are bounded far below this.
-fn number(index: usize) -> u32 {
+fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
 //! The receiving half: what arrives, and what of it was sent.
 
-use super::{Layout, Member, number, window::Window};
+use super::{Layout, Member, narrow, window::Window};
 use crate::{
     link::LinkError,
     measure::Ledger,
@@ -71,9 +71,9 @@ impl Receiver {
         for member in &self.layout.members {
             let Some(first) = member.stream else { continue };
             for publisher in 0..self.layout.publishers {
-                let own = member.publisher == Some(number(publisher));
+                let own = member.publisher == Some(narrow(publisher));
                 if self.layout.own_too || !own {
-                    let sent = self.sent[self.publisher_index(member.room, number(publisher))];
+                    let sent = self.sent[self.publisher_index(member.room, narrow(publisher))];
                     self.ledger.settle(first + publisher, sent);
                 }
             }
