@@ -227,6 +227,11 @@ impl<A> ShardTable<A> {
         emptied
     }
 
+    /// The table's own copy of a channel's name, to be shared by those who keep it for long.
+    pub fn shared_name(&self, name: &ChannelName) -> Option<ChannelName> {
+        self.by_name.get_key_value(name).map(|(name, _)| name.clone())
+    }
+
     /// Whether the client is subscribed to the channel.
     pub fn is_subscribed(&self, slot: Slot, name: &ChannelName) -> bool {
         let Some(channel) = self.by_name.get(name) else { return false };

@@ -81,7 +81,7 @@ fn network(address: IpAddr) -> IpAddr {
 pub(crate) struct Seat {
     admission: Arc<Admission>,
     address: Option<IpAddr>,
-    shard: Option<usize>,
+    shard: Option<ShardId>,
 }
 
 impl Seat {
@@ -90,16 +90,17 @@ impl Seat {
         let shards = &self.admission.shards;
         let load = |index: &usize| shards[*index].load(Ordering::Relaxed);
         let index = (0..shards.len()).min_by_key(load).unwrap_or_default();
+        let shard = ShardId::new(index).expect("the number of shards is checked at start");
         shards[index].fetch_add(1, Ordering::Relaxed);
-        self.shard = Some(index);
-        ShardId::new(index).expect("the number of shards is checked at start")
+        self.shard = Some(shard);
+        shard
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(shard) = self.shard {
-            self.admission.shards[shard].fetch_sub(1, Ordering::Relaxed);
+            self.admission.shards[shard.index()].fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(address) = self.address {
             let mut addresses = self.admission.addresses.lock();

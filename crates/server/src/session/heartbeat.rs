@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use throng_registry::ClientId;
 
@@ -26,10 +26,10 @@ pub(crate) enum Beat {
 
 /// A connection's ping clock. The first ping comes after half to one interval, so that clients that connected together are
 /// not pinged together.
+///
+/// Interval and timeout are asked for again each time, because every idle connection would have to pay for a copy of them.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    interval: Option<Duration>,
-    timeout: Option<Duration>,
     next_ping: Instant,
     /// Until when the answer to the last ping must be there.
     pong_due: Option<Instant>,
@@ -39,23 +39,21 @@ pub(crate) struct Heartbeat {
 
 impl Heartbeat {
     pub(crate) fn new(settings: &Settings, client: ClientId, now: Instant) -> Self {
-        let interval = settings.client.ping_interval;
         // The id is random; its low bits are as good as any other random number.
         let share = f64::from((client.as_u128() & 0xffff) as u16) / f64::from(u16::MAX);
-        let first = interval.unwrap_or_default().mul_f64(0.5 + share / 2.0);
-        let timeout = settings.client.pong_timeout;
-        Self { interval, timeout, next_ping: now + first, pong_due: None, outstanding: false }
+        let first = settings.client.ping_interval.unwrap_or_default().mul_f64(0.5 + share / 2.0);
+        Self { next_ping: now + first, pong_due: None, outstanding: false }
     }
 
     /// When [`poll`](Self::poll) has something to say; `None` if never.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.interval?;
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        settings.client.ping_interval?;
         Some(self.pong_due.map_or(self.next_ping, |due| due.min(self.next_ping)))
     }
 
     /// What is due now.
-    pub(crate) fn poll(&mut self, now: Instant) -> Beat {
-        let Some(interval) = self.interval else { return Beat::Nothing };
+    pub(crate) fn poll(&mut self, settings: &Settings, now: Instant) -> Beat {
+        let Some(interval) = settings.client.ping_interval else { return Beat::Nothing };
         if self.pong_due.is_some_and(|due| due <= now) {
             return Beat::NoPong;
         }
@@ -64,7 +62,7 @@ impl Heartbeat {
         }
         self.next_ping = now + interval;
         self.outstanding = true;
-        self.pong_due = self.timeout.map(|timeout| now + timeout);
+        self.pong_due = settings.client.pong_timeout.map(|timeout| now + timeout);
         Beat::Ping
     }
 
@@ -77,6 +75,8 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(25);
@@ -90,34 +90,34 @@ mod tests {
     #[test]
     fn the_first_ping_comes_after_half_to_one_interval() {
         let (earliest, now) = heartbeat(0);
-        assert_eq!(earliest.deadline(), Some(now + INTERVAL / 2));
+        assert_eq!(earliest.deadline(&Settings::default()), Some(now + INTERVAL / 2));
         let (latest, now) = heartbeat(0xffff);
-        assert_eq!(latest.deadline(), Some(now + INTERVAL));
+        assert_eq!(latest.deadline(&Settings::default()), Some(now + INTERVAL));
     }
 
     #[test]
     fn a_ping_that_is_answered_is_followed_by_the_next() {
         let (mut heartbeat, now) = heartbeat(0xffff);
-        assert_eq!(heartbeat.poll(now), Beat::Nothing);
-        assert_eq!(heartbeat.poll(now + INTERVAL), Beat::Ping);
+        assert_eq!(heartbeat.poll(&Settings::default(), now), Beat::Nothing);
+        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping);
         assert!(heartbeat.pong());
-        assert_eq!(heartbeat.deadline(), Some(now + INTERVAL * 2));
-        assert_eq!(heartbeat.poll(now + INTERVAL * 2), Beat::Ping);
+        assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL * 2));
+        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL * 2), Beat::Ping);
     }
 
     #[test]
     fn a_ping_that_is_not_answered_in_time_is_reported() {
         let (mut heartbeat, now) = heartbeat(0xffff);
-        assert_eq!(heartbeat.poll(now + INTERVAL), Beat::Ping);
-        assert_eq!(heartbeat.deadline(), Some(now + INTERVAL + TIMEOUT));
-        assert_eq!(heartbeat.poll(now + INTERVAL + TIMEOUT), Beat::NoPong);
+        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping);
+        assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL + TIMEOUT));
+        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL + TIMEOUT), Beat::NoPong);
     }
 
     #[test]
     fn a_pong_counts_only_while_a_ping_is_outstanding() {
         let (mut heartbeat, now) = heartbeat(0xffff);
         assert!(!heartbeat.pong());
-        heartbeat.poll(now + INTERVAL);
+        heartbeat.poll(&Settings::default(), now + INTERVAL);
         assert!(heartbeat.pong());
         assert!(!heartbeat.pong());
     }
@@ -128,7 +128,7 @@ mod tests {
         settings.client.ping_interval = None;
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(&settings, ClientId::from_u128(1), now);
-        assert_eq!(heartbeat.deadline(), None);
-        assert_eq!(heartbeat.poll(now + INTERVAL * 100), Beat::Nothing);
+        assert_eq!(heartbeat.deadline(&settings), None);
+        assert_eq!(heartbeat.poll(&settings, now + INTERVAL * 100), Beat::Nothing);
     }
 }

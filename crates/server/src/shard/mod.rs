@@ -118,6 +118,8 @@ pub(crate) struct Shard {
     timers: RefCell<Timers>,
     turn: Cell<Option<Waker>>,
     stopping: Cell<bool>,
+    /// A client has gone since the last turn.
+    departed: Cell<bool>,
 }
 
 impl Shard {
@@ -135,6 +137,7 @@ impl Shard {
             timers: RefCell::default(),
             turn: Cell::new(None),
             stopping: Cell::new(false),
+            departed: Cell::new(false),
             node,
         }
     }
@@ -206,9 +209,9 @@ impl Shard {
         let removed = self.table.borrow_mut().remove(slot);
         let Some((_, emptied)) = removed else { return };
         emptied.iter().for_each(|channel| self.node.unsubscribe(channel, self.id));
-        if self.stopping.get() {
-            self.wake_turn();
-        }
+        // The turn counts who is left: for the metrics, for its memory, and for its end.
+        self.departed.set(true);
+        self.wake_turn();
     }
 }
 

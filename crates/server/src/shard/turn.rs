@@ -108,7 +108,7 @@ impl Shard {
     /// Ready when there is something for a turn to do.
     fn poll_work(&self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, no_pending: bool) -> Poll<()> {
         self.turn.set(Some(cx.waker().clone()));
-        if !no_pending || self.table.borrow().needs_flush() {
+        if self.departed.take() || !no_pending || self.table.borrow().needs_flush() {
             return Poll::Ready(());
         }
         if self.node.fanout().queue(self.id).poll_ready(cx).is_ready() {

@@ -81,7 +81,7 @@ fn frame_limits(shard: &Shard, route: &Route) -> FrameLimits {
 /// Reads and answers until something ends the connection.
 async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
     loop {
-        socket.shard.set_deadline(socket.slot, dialogue.deadline());
+        socket.shard.set_deadline(socket.slot, dialogue.deadline(&socket.shard.node.settings));
         let mut events = Vec::new();
         let reading = if dialogue.reads_only_when_flushed() { Reading::Flushed } else { Reading::Always };
         let input = socket

@@ -6,6 +6,7 @@ use throng_protocol::frame::{self, MessageKind, Opcode};
 use throng_registry::{ClientId, Slot, WireFormat};
 
 use super::{Dialogue, Farewell, Socket};
+use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::session::{Beat, Heartbeat};
 use crate::shard::{Shard, now};
@@ -58,8 +59,8 @@ impl Dialogue for Echo {
         self.heartbeat.pong();
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.heartbeat.deadline()
+    fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        self.heartbeat.deadline(settings)
     }
 
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {
@@ -77,7 +78,7 @@ impl Dialogue for Echo {
 
 /// Pings with frames, as for every endpoint that does not speak the protocol.
 pub(super) fn beat(heartbeat: &mut Heartbeat, socket: &Socket, now: Instant) -> Option<Farewell> {
-    match heartbeat.poll(now) {
+    match heartbeat.poll(&socket.shard.node.settings, now) {
         Beat::Nothing => None,
         Beat::Ping => {
             socket.send(Opcode::Ping, b"");

@@ -14,6 +14,7 @@ use throng_protocol::DisconnectCode;
 use throng_protocol::frame::MessageKind;
 use throng_registry::WireFormat;
 
+use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::shard::{Incoming, Opening, Route, Shard};
 
@@ -68,7 +69,7 @@ pub(crate) trait Dialogue {
     fn pong(&mut self);
 
     /// When [`timer`](Self::timer) wants to be called.
-    fn deadline(&self) -> Option<Instant>;
+    fn deadline(&self, settings: &Settings) -> Option<Instant>;
 
     /// Does what is due.
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell>;

@@ -11,6 +11,7 @@ use throng_protocol::{
 use throng_registry::{Client, ClientId, ClientKey, ShardTable, Slot, WireFormat};
 
 use super::{Dialogue, Farewell, Socket};
+use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::session::{self, Beat, Decision, Heartbeat, PingStyle, Session, Subscriptions};
 use crate::shard::{Conn, Shard, now};
@@ -180,15 +181,15 @@ impl Dialogue for Protocol {
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.heartbeat.as_ref().map_or(Some(self.stale), Heartbeat::deadline)
+    fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        self.heartbeat.as_ref().map_or(Some(self.stale), |heartbeat| heartbeat.deadline(settings))
     }
 
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {
         let Some(heartbeat) = &mut self.heartbeat else {
             return (self.stale <= now).then_some(DisconnectCode::Stale.into());
         };
-        match heartbeat.poll(now) {
+        match heartbeat.poll(&socket.shard.node.settings, now) {
             Beat::Nothing => None,
             Beat::NoPong => Some(DisconnectCode::NoPong.into()),
             Beat::Ping => {

@@ -9,6 +9,7 @@ use throng_registry::{Client, ClientId, ClientKey, WireFormat};
 
 use super::echo::{beat, plain_farewell};
 use super::{Dialogue, Farewell, Socket};
+use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::session::Heartbeat;
 use crate::shard::{Shard, now};
@@ -44,8 +45,14 @@ impl Dialogue for Relay {
         let key = ClientKey { shard: shard.id, slot: *slot };
         let client = Client { key, user: Arc::from(""), format: WireFormat::Relay };
         shard.node.directory().connect(self.client, client);
-        let subscribed = shard.subscribe(*slot, &self.room).await;
-        subscribed.err().map(|_| TRY_AGAIN_LATER)
+        if shard.subscribe(*slot, &self.room).await.is_err() {
+            return Some(TRY_AGAIN_LATER);
+        }
+        // All members of a room hold the same name, not one each.
+        if let Some(room) = shard.table.borrow().shared_name(&self.room) {
+            self.room = room;
+        }
+        None
     }
 
     async fn message(&mut self, socket: &Socket, kind: MessageKind, data: Bytes) -> Option<Farewell> {
@@ -58,8 +65,8 @@ impl Dialogue for Relay {
         self.heartbeat.pong();
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.heartbeat.deadline()
+    fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        self.heartbeat.deadline(settings)
     }
 
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {

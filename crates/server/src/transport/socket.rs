@@ -21,7 +21,8 @@ pub(crate) struct Socket {
     stream: SharedStream,
     decoder: Decoder,
     limits: FrameLimits,
-    leftover: Bytes,
+    /// What came with the handshake and has not been read yet. Boxed, because hardly any connection has it.
+    leftover: Option<Box<Bytes>>,
     /// The table's verdict has been reported.
     ended: bool,
 }
@@ -87,6 +88,7 @@ impl Socket {
         limits: FrameLimits,
         leftover: Bytes,
     ) -> Self {
+        let leftover = (!leftover.is_empty()).then(|| Box::new(leftover));
         Self { shard, slot, stream, decoder: Decoder::new(), limits, leftover, ended: false }
     }
 
@@ -155,13 +157,10 @@ impl Socket {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if !self.leftover.is_empty() {
-            let length = self.leftover.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&self.leftover.split_to(length));
-            if self.leftover.is_empty() {
-                // The last slice would keep the whole handshake buffer alive.
-                self.leftover = Bytes::new();
-            }
+        if let Some(leftover) = &mut self.leftover {
+            let length = leftover.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&leftover.split_to(length));
+            self.leftover.take_if(|leftover| leftover.is_empty());
             return Poll::Ready(Ok(length));
         }
         let mut into = ReadBuf::new(buffer);

@@ -122,6 +122,7 @@ async fn with_rig(test: impl AsyncFnOnce(&Rig)) {
             assert_eq!(rig.shard.await.expect("the shard ends in order"), 0);
             assert_eq!((rig.node.directory().client_count(), rig.node.directory().channel_count()), (0, 0));
             assert_eq!(rig.node.metrics.open_connections(), 0);
+            assert_eq!(rig.node.metrics.shards[0].clients.get(), 0);
         })
         .await;
 }
