@@ -1,6 +1,6 @@
 """Plain WebSocket clients: Python `websockets`, and bare sockets where a library is too well-behaved.
 
-    python plain.py HOST:PORT
+    python plain.py HOST:PORT [PROMTOOL]
 
 The server must be started with `client.stale_close_delay = "1s"` and `shutdown.close_timeout = "30s"`. Writes one line {"check", "ms", "error"} for each check.
 """
@@ -17,7 +17,7 @@ import time
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-ADDRESS = sys.argv[1]
+ADDRESS, PROMTOOL = sys.argv[1], sys.argv[2:]
 WS = f"ws://{ADDRESS}"
 LIMIT = 20
 CHECKS = []
@@ -355,6 +355,22 @@ async def origins():
     for origin, status in (("http://evil.example", "403"), (f"http://{ADDRESS}", "101")):
         head = await asyncio.to_thread(raw_head, "/relay/origin", f"Origin: {origin}\r\n")
         assert head.split(" ")[1] == status, (origin, head)
+
+
+async def metrics():
+    """After all the traffic of the other checks."""
+    _, _, before = await asyncio.to_thread(request, "GET", "/metrics")
+    promtool = await asyncio.create_subprocess_exec(
+        *PROMTOOL, "check", "metrics", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await promtool.communicate(before)
+    assert promtool.returncode == 0 and not said.strip(), said.decode()
+    for needed in (b"throng_connections", b"throng_build_info"):
+        assert needed in before, needed
+
+
+if PROMTOOL:
+    check("metrics: promtool has nothing to say against them")(metrics)
 
 
 async def main():

@@ -4,15 +4,15 @@
 //! started when the checks ask for it.
 
 use std::{
-    env, fs,
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{checks::Checks, ci, process, server, server::Server, tools, workspace};
+use crate::{checks::Checks, ci, server, server::Server, tools, workspace};
 
 /// Names under which Chromium is installed.
 const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 ///
 /// When a check fails, or something cannot be installed or started.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Some(chromium) = chromium()? else {
+    let Some(chromium) = tools::debian(NAMES, "chromium")? else {
         ensure!(!ci::unattended(), "Chromium is neither installed nor can it be installed by us");
         println!("browser: skipped: there is no Chromium, and only root can install it (Debian: chromium)");
         return Ok(());
@@ -93,29 +93,4 @@ impl Host {
     fn running(&self) -> Result<&Server> {
         self.server.as_ref().context("the server does not run")
     }
-}
-
-/// Finds Chromium, or installs it where we are root and apt-get is there. `None`: there is none.
-fn chromium() -> Result<Option<PathBuf>> {
-    if let Some(path) = find(NAMES) {
-        return Ok(Some(path));
-    }
-    if !rustix::process::geteuid().is_root() || find(&["apt-get"]).is_none() {
-        return Ok(None);
-    }
-    println!("installing Debian's chromium");
-    let apt = |arguments: &[&str]| {
-        process::run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "--quiet=2"])?;
-    apt(&["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"])?;
-    Ok(find(NAMES))
-}
-
-/// The first of these programs that is on the path.
-fn find(names: &[&str]) -> Option<PathBuf> {
-    let directories: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
-    let candidates =
-        names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
-    candidates.into_iter().find(|path| Path::is_file(path))
 }

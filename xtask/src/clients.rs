@@ -5,12 +5,13 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{checks::Checks, server, server::Server, tools, workspace};
+use crate::{checks::Checks, ci, server, server::Server, tools, workspace};
 
 /// A connection that says nothing is closed soon enough to be waited for, and one that is never ended by the server
 /// is left open longer than the checks wait.
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     choice: server::Choice,
 }
 
-/// Runs the checks and prints `N passed, N failed`.
+/// Runs the checks and prints `N passed, N failed`. Without promtool it says that it leaves the check of the metrics'
+/// form out, unless `CI` is set.
 ///
 /// # Errors
 ///
@@ -43,7 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let address = server.address().to_string();
     let nothing = |need: &str| bail!("the checks need {need:?}");
     let mut checks = Checks::default();
-    checks.follow(Command::new(python).arg(programs.join("plain.py")).arg(&address), nothing)?;
+    let mut plain = Command::new(python);
+    checks.follow(plain.arg(programs.join("plain.py")).arg(&address).args(promtool()?), nothing)?;
     checks
         .follow(Command::new("node").arg(programs.join("plain.mjs")).arg(modules).arg(&address), nothing)?;
     if checks.any_failed() {
@@ -54,4 +57,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if status.success() { Ok(()) } else { bail!("it ended with {status}") }
     });
     checks.finish("clients")
+}
+
+/// Prometheus' own checker. Its package brings a service along, so that it is installed only where nobody else works.
+fn promtool() -> Result<Option<PathBuf>> {
+    const NAMES: &[&str] = &["promtool"];
+    if ci::unattended() {
+        let installed = tools::debian(NAMES, "prometheus")?;
+        return installed.map(Some).context("promtool is neither installed nor can it be installed by us");
+    }
+    let found = tools::find(NAMES);
+    if found.is_none() {
+        println!(
+            "clients: the form of the metrics is not checked: there is no promtool (Debian: prometheus)"
+        );
+    }
+    Ok(found)
 }

@@ -4,6 +4,7 @@
 //! content, so that a changed lock installs anew, and counts as complete only once its marker is written.
 
 use std::{
+    env,
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -54,6 +55,34 @@ pub(crate) fn node_modules(name: &str, package: &Path) -> Result<PathBuf> {
     Ok(directory.join("node_modules"))
 }
 
+/// The first of `names` that is on the path. If none is, and we are root on a Debian, its package is installed first.
+/// `None`: there is none.
+///
+/// # Errors
+///
+/// When the package cannot be installed.
+pub(crate) fn debian(names: &[&str], package: &str) -> Result<Option<PathBuf>> {
+    let found = find(names);
+    if found.is_some() || !rustix::process::geteuid().is_root() || find(&["apt-get"]).is_none() {
+        return Ok(found);
+    }
+    println!("installing Debian's package {package}");
+    let apt = |arguments: &[&str]| {
+        process::run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "--quiet=2"])?;
+    apt(&["install", "--yes", "--quiet=2", "--no-install-recommends", package])?;
+    Ok(find(names))
+}
+
+/// The first of these programs that is on the path.
+pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
+    let directories: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
+    let candidates =
+        names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
+    candidates.into_iter().find(|path| path.is_file())
+}
+
 /// The cache directory `name` for this `lock`; made by `install` when it is not there yet.
 fn installed(name: &str, lock: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     installed_in(&workspace::cache()?, name, lock, install)
@@ -102,6 +131,12 @@ mod tests {
         assert_eq!(first, again);
         let other = installed_in(cache.path(), "tool", "2", |path| Ok(fs::create_dir(path)?)).unwrap();
         assert_ne!(first, other);
+    }
+
+    #[test]
+    fn the_first_program_on_the_path_is_found() {
+        assert!(find(&["no-such-program", "sh"]).is_some_and(|path| path.ends_with("sh")));
+        assert_eq!(find(&["no-such-program"]), None);
     }
 
     #[test]
