@@ -135,9 +135,9 @@ fn start_shard(id: ShardId, node: &Arc<Node>) -> Result<ShardThread, StartError>
             Ok(runtime) => runtime,
             Err(error) => return drop(ready.send(Err(error))),
         };
+        let _alive = Alive::new(&node);
         // Whoever waits for either message may have given up; the shard runs, and ends, all the same.
         let _ = ready.send(Ok(()));
-        let _alive = Alive::new(&node);
         let left = runtime.block_on(unconstrained(shard::run(id, Arc::clone(&node))));
         let _ = sender.send(left);
     };

@@ -63,6 +63,9 @@ pub(crate) enum Route {
     Relay { room: ChannelName },
     /// Messages come back as they are.
     Echo,
+    /// The first message makes the connection's task panic, as only a defect does.
+    #[cfg(test)]
+    Bomb,
 }
 
 /// A byte stream that can be given to another thread.

@@ -73,6 +73,8 @@ fn frame_limits(shard: &Shard, route: &Route) -> FrameLimits {
     let (message_bytes, fragments) = match route {
         Route::Protocol { .. } => (settings.websocket.message_size_limit, settings.echo.max_fragments),
         Route::Relay { .. } => (settings.relay.message_size_limit, settings.echo.max_fragments),
+        #[cfg(test)]
+        Route::Bomb => (settings.echo.message_size_limit, settings.echo.max_fragments),
         Route::Echo => (settings.echo.message_size_limit, settings.echo.max_fragments),
     };
     FrameLimits { message_bytes, fragments }

@@ -42,6 +42,10 @@ pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
             let dialogue = echo::Echo::new(shard, opening.client);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
+        #[cfg(test)]
+        Route::Bomb => {
+            tokio::task::spawn_local(connection::serve(shard, stream, opening, tests::Bomb));
+        }
     }
 }
 

@@ -4,15 +4,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use throng_protocol::Format;
-use throng_protocol::frame::{self, Opcode};
-use throng_registry::ClientId;
+use throng_protocol::frame::{self, MessageKind, Opcode};
+use throng_registry::{ClientId, WireFormat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, LocalSet, spawn_local, unconstrained};
 use tokio::time::Instant;
 
+use super::{Dialogue, Farewell, Socket};
 use crate::config::Settings;
 use crate::listener::Admission;
+use crate::metrics::Transport;
 use crate::node::Node;
 use crate::session::PingStyle;
 use crate::shard::{self, Incoming, Opening, Route, ShardCommand};
@@ -48,7 +51,7 @@ impl Rig {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let mut seat = self.admission.admit(peer.ip()).expect("there is room");
         seat.assign_shard();
-        let (answer, leftover) = (ANSWER.to_vec(), bytes::Bytes::new());
+        let (answer, leftover) = (ANSWER.to_vec(), Bytes::new());
         let opening = Opening { answer, leftover, route, client: ClientId::random(), peer, seat };
         self.command(ShardCommand::Open(Incoming::Memory(far), Box::new(opening)));
         let mut peer = Peer(stream);
@@ -62,6 +65,39 @@ impl Rig {
 
     async fn relay(&self) -> Peer {
         self.open(Route::Relay { room: "relay:lobby".parse().expect("a name") }).await
+    }
+}
+
+/// Panics when it is spoken to.
+pub(super) struct Bomb;
+
+impl Dialogue for Bomb {
+    fn format(&self) -> WireFormat {
+        WireFormat::Relay
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Echo
+    }
+
+    async fn begin(&mut self, socket: &Socket) -> Option<Farewell> {
+        let room = "relay:lobby".parse().expect("a name");
+        socket.shard.subscribe(socket.slot, &room).await.expect("the engine takes it");
+        None
+    }
+
+    async fn message(&mut self, _: &Socket, _: MessageKind, _: Bytes) -> Option<Farewell> {
+        panic!("as the test asked")
+    }
+
+    fn pong(&mut self) {}
+
+    fn deadline(&self, _: &Settings) -> Option<std::time::Instant> {
+        None
+    }
+
+    fn timer(&mut self, _: &Socket, _: std::time::Instant) -> Option<Farewell> {
+        None
     }
 }
 
@@ -253,6 +289,25 @@ async fn a_client_in_the_middle_of_a_frame_does_not_hold_up_a_stop() {
         rig.command(ShardCommand::Stop);
         assert_eq!(member.close_code().await, 1001);
         drop(member);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_own_connection_and_is_counted() {
+    with_rig(async |rig| {
+        let (mut bystander, mut bomb) = (rig.relay().await, rig.open(Route::Bomb).await);
+        let silent = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        bomb.send(Opcode::Text, b"boom").await;
+        bomb.ended().await;
+        std::panic::set_hook(silent);
+        assert_eq!(rig.node.metrics.panics.get(), 1);
+        assert_eq!(rig.node.metrics.open_connections(), 1);
+        let mut member = rig.relay().await;
+        member.send(Opcode::Text, b"still here").await;
+        assert_eq!(bystander.frame().await.1, "still here");
+        drop((bystander, member));
     })
     .await;
 }
