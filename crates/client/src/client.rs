@@ -7,7 +7,10 @@ use std::{
 };
 
 use throng_protocol::{Format, Limits, Outcome, Payload, PublishRequest, Request};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::unconstrained,
+};
 
 use crate::{
     BuildError, ConnectError, Disconnect, Endpoint, RequestError, SubscribeError, Subscription,
@@ -183,7 +186,10 @@ impl Client {
     async fn request(&self, request: Request) -> Result<Outcome, RequestError> {
         let (answer, answered) = oneshot::channel();
         let order = Order::Request(RequestOrder { request, answer });
-        self.inner.orders.send(order).await.map_err(|_| RequestError::Stopped(self.stop_reason()))?;
+        // Unconstrained, because the cooperative budget would make a call wait without a place in the queue, and calls
+        // behind it overtake.
+        let queued = unconstrained(self.inner.orders.send(order)).await;
+        queued.map_err(|_| RequestError::Stopped(self.stop_reason()))?;
         answered.await.unwrap_or_else(|_| Err(RequestError::Stopped(self.stop_reason())))
     }
 

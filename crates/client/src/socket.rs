@@ -51,6 +51,17 @@ pub(crate) enum Incoming {
     Ended(Disconnect),
 }
 
+/// How a connection that was to be closed has ended.
+#[derive(Debug)]
+pub(crate) enum Farewell {
+    /// The server has answered the close frame, so it has read everything before that.
+    Answered,
+    /// The server has closed by itself, with a code that says so.
+    Closed(Disconnect),
+    /// The server said nothing in time.
+    Unanswered,
+}
+
 impl Socket {
     pub(crate) fn new(
         stream: WebSocketStream<MaybeTlsStream<Box<dyn Io>>>,
@@ -93,27 +104,31 @@ impl Socket {
 
     /// Says goodbye if that can be done at once.
     pub(crate) fn hang_up(mut self) {
-        let _ = self.stream.close(None).now_or_never();
+        let _ = WebSocketStream::close(&mut self.stream, None).now_or_never();
     }
 
     /// Sends what is queued and a close frame, and waits for the server's. What arrives meanwhile is dropped.
-    /// True when the server has answered: it then has read everything.
-    pub(crate) async fn farewell(mut self) -> bool {
+    pub(crate) async fn farewell(mut self) -> Farewell {
         let goodbye = async {
             while let Some(message) = self.outgoing.pop_front() {
                 self.stream.feed(message).await?;
             }
             let frame =
                 CloseFrame { code: CloseCode::Normal, reason: tungstenite::Utf8Bytes::from_static("") };
-            self.stream.close(Some(frame)).await?;
+            WebSocketStream::close(&mut self.stream, Some(frame)).await?;
             while let Some(message) = self.stream.next().await {
-                if message?.is_close() {
-                    return Ok(true);
+                if let Message::Close(frame) = message? {
+                    return Ok(Some(frame));
                 }
             }
-            Ok::<_, tungstenite::Error>(false)
+            Ok::<_, tungstenite::Error>(None)
         };
-        matches!(tokio::time::timeout(FAREWELL_TIMEOUT, goodbye).await, Ok(Ok(true)))
+        match tokio::time::timeout(FAREWELL_TIMEOUT, goodbye).await {
+            Ok(Ok(Some(None))) => Farewell::Answered,
+            Ok(Ok(Some(Some(frame)))) if frame.code == CloseCode::Normal => Farewell::Answered,
+            Ok(Ok(Some(frame))) => Farewell::Closed(closed(frame)),
+            Ok(Ok(None) | Err(_)) | Err(_) => Farewell::Unanswered,
+        }
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {

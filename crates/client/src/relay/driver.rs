@@ -16,13 +16,13 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{RelayEvent, RelayMessage, RelayShared, Unsent};
+use super::{CloseError, RelayEvent, RelayMessage, RelayShared};
 use crate::{
     Disconnect,
     dial::Dialer,
     driver::{incoming, sleep_until},
     mailbox::MailboxSender,
-    socket::{Incoming, Socket},
+    socket::{Farewell, Incoming, Socket},
     state::{Check, Keepalive, Link, Verdict},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct RelayDriver {
     /// Messages that a lost socket had not begun to write; they go first on the next one.
     unsent: VecDeque<Message>,
     events: MailboxSender<RelayEvent>,
+    /// Something was sent on the latest connection, and only a farewell can tell whether it arrived.
+    in_doubt: bool,
     /// Who waits for the outcome of the first attempt.
     first: Option<oneshot::Sender<Result<(), Disconnect>>>,
     shared: Arc<RelayShared>,
@@ -88,6 +90,7 @@ impl RelayDriver {
             messages,
             batch,
             unsent: VecDeque::new(),
+            in_doubt: false,
             events,
             first,
             shared,
@@ -97,7 +100,7 @@ impl RelayDriver {
     }
 
     /// Runs until the client is closed or stops for good.
-    pub(super) async fn run(mut self) -> Result<(), Unsent> {
+    pub(super) async fn run(mut self) -> Result<(), CloseError> {
         self.link.start();
         self.dial();
         loop {
@@ -147,6 +150,7 @@ impl RelayDriver {
             Ok(mut socket) => {
                 let now = Instant::now().into_std();
                 self.link.established(now);
+                self.in_doubt = !self.unsent.is_empty();
                 for message in self.unsent.drain(..) {
                     socket.push(message);
                 }
@@ -185,6 +189,7 @@ impl RelayDriver {
     }
 
     fn take_messages(&mut self) -> Option<Disconnect> {
+        self.in_doubt = true;
         for message in self.batch.drain(..) {
             let message = message_of(message);
             match &mut self.open {
@@ -237,29 +242,37 @@ impl RelayDriver {
         }
     }
 
-    fn stop(mut self, reason: Disconnect) -> Result<(), Unsent> {
+    fn stop(self, reason: Disconnect) -> Result<(), CloseError> {
         tracing::debug!(%reason, "stopped");
-        self.events.push(RelayEvent::Stopped(reason), 0);
-        self.unsent_or_ok()
+        self.events.push(RelayEvent::Stopped(reason.clone()), 0);
+        Err(CloseError::Closed(reason))
     }
 
     /// Sends what is queued and says goodbye.
-    async fn close(mut self) -> Result<(), Unsent> {
-        let Some(Open { mut socket, .. }) = self.open.take() else { return self.unsent_or_ok() };
+    async fn close(mut self) -> Result<(), CloseError> {
+        let Some(Open { mut socket, .. }) = self.open.take() else {
+            self.unsent()?;
+            return if self.in_doubt { Err(CloseError::Unconfirmed) } else { Ok(()) };
+        };
         self.messages.close();
         while let Ok(message) = self.messages.try_recv() {
             socket.push(message_of(message));
         }
-        if socket.farewell().await { Ok(()) } else { Err(Unsent::Unconfirmed) }
+        match socket.farewell().await {
+            Farewell::Answered => Ok(()),
+            Farewell::Closed(reason) => Err(CloseError::Closed(reason)),
+            Farewell::Unanswered => Err(CloseError::Unconfirmed),
+        }
     }
 
-    fn unsent_or_ok(&mut self) -> Result<(), Unsent> {
+    /// Fails when messages are left that no connection has taken.
+    fn unsent(&mut self) -> Result<(), CloseError> {
         self.messages.close();
         let mut messages = self.unsent.len();
         while self.messages.try_recv().is_ok() {
             messages += 1;
         }
-        if messages == 0 { Ok(()) } else { Err(Unsent::NotConnected { messages }) }
+        if messages == 0 { Ok(()) } else { Err(CloseError::NotConnected { messages }) }
     }
 }
 

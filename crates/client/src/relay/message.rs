@@ -87,15 +87,18 @@ pub enum SendError {
 }
 
 /// A client was closed, and not all of its messages are known to have reached the server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unsent {
+pub enum CloseError {
     /// There was no connection, so these were certainly not sent.
-    #[error("{messages} messages were not sent: there is no connection")]
+    #[error("messages that were not sent, as there is no connection: {messages}")]
     NotConnected {
         /// How many.
         messages: usize,
     },
+    /// The server closed the connection itself, for another reason than our goodbye. It may not have taken everything.
+    #[error("the server may not have taken everything")]
+    Closed(#[source] Disconnect),
     /// All were handed to the system, but the server did not answer the close frame.
     #[error("the server did not confirm the end of the connection")]
     Unconfirmed,

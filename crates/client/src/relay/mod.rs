@@ -14,7 +14,7 @@ use futures_util::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::driver::{Keepalives, RelayDriver};
-pub use self::message::{RelayEvent, RelayMessage, SendError, Unsent};
+pub use self::message::{CloseError, RelayEvent, RelayMessage, SendError};
 use crate::{
     BuildError, ConnectError, Disconnect,
     mailbox::{Delivery, MailboxReceiver, mailbox},
@@ -55,7 +55,7 @@ pub struct RelayClient {
     messages: RelaySender,
     events: MailboxReceiver<RelayEvent>,
     shared: Arc<RelayShared>,
-    task: OwnedTask<Result<(), Unsent>>,
+    task: OwnedTask<Result<(), CloseError>>,
 }
 
 /// Sends messages through a [`RelayClient`]; any number of clones may exist.
@@ -107,12 +107,12 @@ impl RelayClient {
     ///
     /// # Errors
     ///
-    /// [`Unsent`] when not all messages are known to have reached the server. That they have is known when it answers
+    /// [`CloseError`] when not all messages are known to have reached the server. That they have is known when it answers
     /// the close frame.
-    pub async fn close(mut self) -> Result<(), Unsent> {
+    pub async fn close(mut self) -> Result<(), CloseError> {
         self.shared.closing.store(true, std::sync::atomic::Ordering::Release);
         self.shared.wake.notify_one();
-        (&mut self.task).await.unwrap_or(Ok(()))
+        (&mut self.task).await.unwrap_or(Err(CloseError::Unconfirmed))
     }
 }
 

@@ -121,6 +121,21 @@ async fn publishes_that_are_under_way_together_share_a_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn publishes_keep_the_order_of_their_first_poll_however_many_there_are() {
+    let mut network = Network::new();
+    let builder = network.client().max_pending(10_000);
+    let (client, mut peer) = connected(&mut network, builder).await;
+    let publishes = join_all((0..2_000).map(|number| client.publish("news", number.to_string())));
+    let server = async {
+        for number in 0..2_000 {
+            assert_eq!(peer.acknowledge(Ok(())).await, number.to_string());
+        }
+    };
+    let (outcomes, ()) = tokio::join!(publishes, server);
+    assert!(outcomes.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_connection_a_publish_fails_after_the_command_timeout() {
     let mut network = Network::new();
     let client = network.client().build().unwrap();

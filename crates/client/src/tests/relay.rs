@@ -2,7 +2,7 @@ use futures_util::StreamExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
-use crate::{Backoff, Disconnect, RelayEvent, Unsent};
+use crate::{Backoff, CloseError, Disconnect, RelayEvent};
 
 async fn connected(network: &mut Network, builder: RelayBuilder) -> (RelayClient, Peer<DuplexStream>) {
     let (client, peer) = tokio::join!(builder.connect(), network.accept());
@@ -92,7 +92,8 @@ async fn closing_a_relay_sends_what_is_queued_first() {
         peer.closed().await
     };
     let (closed, code) = tokio::join!(client.close(), server);
-    assert_eq!((closed, code), (Ok(()), Some(1000)));
+    assert!(closed.is_ok());
+    assert_eq!(code, Some(1000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,15 +102,32 @@ async fn closing_a_relay_tells_what_was_not_sent() {
     let client = network.relay().build().unwrap();
     client.send("one").await.unwrap();
     client.send("two").await.unwrap();
-    assert_eq!(client.close().await, Err(Unsent::NotConnected { messages: 2 }));
+    assert!(matches!(client.close().await, Err(CloseError::NotConnected { messages: 2 })));
 
     let mut network = Network::new();
     let builder = network.relay();
     let (client, peer) = connected(&mut network, builder).await;
     client.send("one").await.unwrap();
     let (closed, waited) = timed(client.close()).await;
-    assert_eq!((closed, waited), (Err(Unsent::Unconfirmed), 5 * SECOND));
+    assert!(matches!(closed, Err(CloseError::Unconfirmed)));
+    assert_eq!(waited, 5 * SECOND);
     drop(peer);
+
+    let mut network = Network::new();
+    let builder = network.relay();
+    let (client, peer) = connected(&mut network, builder).await;
+    client.send("too long for this server").await.unwrap();
+    let (closed, ()) = tokio::join!(client.close(), peer.close(1009, "message too big"));
+    assert!(matches!(closed, Err(CloseError::Closed(Disconnect::Closed { code: 1009, .. }))), "{closed:?}");
+
+    let mut network = Network::new();
+    let builder = network.relay();
+    let (mut client, mut peer) = connected(&mut network, builder).await;
+    client.send("one").await.unwrap();
+    assert_eq!(peer.message().await, Some(Message::text("one")));
+    drop(peer);
+    assert!(matches!(client.next().await, Some(RelayEvent::Disconnected(_))));
+    assert!(matches!(client.close().await, Err(CloseError::Unconfirmed)));
 }
 
 #[tokio::test(start_paused = true)]

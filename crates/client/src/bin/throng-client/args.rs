@@ -1,5 +1,8 @@
 use clap::{Args, Parser, Subcommand};
-use throng_client::{Client, ClientBuilder, Endpoint, Format, RelayBuilder, RelayClient};
+use throng_client::{Client, ClientBuilder, Endpoint, Format, QueueBounds, RelayBuilder, RelayClient};
+
+/// A pipe is often read in bursts, and a line that is missing is worse than memory for a while.
+const QUEUE: QueueBounds = QueueBounds { events: 1 << 20, bytes: 64 << 20 };
 
 const EXAMPLES: &str = "\
 Examples:
@@ -160,12 +163,15 @@ impl ConnectionArguments {
     /// A client of the protocol.
     pub(crate) fn client(&self) -> ClientBuilder {
         let format = if self.protobuf { Format::Protobuf } else { Format::Json };
-        Client::builder(self.url.to_url()).format(format).name("throng-client", env!("CARGO_PKG_VERSION"))
+        Client::builder(self.url.to_url())
+            .format(format)
+            .name("throng-client", env!("CARGO_PKG_VERSION"))
+            .queue(QUEUE)
     }
 
     /// A client of a room.
     pub(crate) fn room(&self, room: &str) -> RelayBuilder {
-        RelayClient::builder(self.url.or_relay(room).to_url())
+        RelayClient::builder(self.url.or_relay(room).to_url()).queue(QUEUE)
     }
 
     /// A client of the echo.

@@ -1,7 +1,7 @@
 use std::{error::Error, fmt::Write as _, io, process::ExitCode};
 
 use throng_client::{
-    BuildError, ConnectError, Disconnect, Endpoint, RequestError, SendError, SubscribeError, Unsent,
+    BuildError, CloseError, ConnectError, Disconnect, Endpoint, RequestError, SendError, SubscribeError,
     UnsubscribeReason,
 };
 
@@ -133,8 +133,13 @@ impl Failure {
         Self::other(chain(error))
     }
 
-    pub(crate) fn unsent(error: Unsent) -> Self {
-        Self::other(chain(&error))
+    /// Not everything is known to have reached the server.
+    pub(crate) fn close(error: &CloseError) -> Self {
+        let kind = match error {
+            CloseError::Closed(reason) => Self::disconnect(reason).kind,
+            _ => Kind::Other,
+        };
+        Self { kind, message: chain(error) }
     }
 
     /// Reading stdin failed.

@@ -100,7 +100,7 @@ impl Room<'_> {
         talk(&mut room, encode, self.stay, output, interrupt).await?;
         output.flush()?;
         match interrupt.or(room.close()).await {
-            Some(Err(unsent)) => Err(Failure::unsent(unsent)),
+            Some(Err(error)) => Err(Failure::close(&error)),
             Some(Ok(())) => Ok(End::Done),
             None => Ok(End::Interrupted),
         }
