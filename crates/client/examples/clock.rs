@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use throng_client::{Client, Event, RequestError};
+use tokio::time::MissedTickBehavior;
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "an example shows what it receives")]
@@ -18,6 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::builder(url).connect().await?;
     let mut clock = client.subscribe("clock").await?;
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             _ = ticks.tick() => {

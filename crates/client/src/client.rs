@@ -285,7 +285,7 @@ impl ClientBuilder {
             Ok(State::Connecting { last: Some(reason), .. } | State::Disconnected(reason)) => {
                 Err(ConnectError::Failed(reason.clone()))
             }
-            Ok(State::Connected { .. } | State::Connecting { last: None, .. }) => Ok(client.clone()),
+            Ok(State::Connected { .. } | State::Connecting { last: None, .. }) => Ok(client),
             Err(_) => Err(ConnectError::Failed(Disconnect::ByApplication)),
         }
     }

@@ -61,7 +61,7 @@ pub enum Disconnect {
     #[error("the server refuses the connection")]
     Refused(#[source] ErrorReply),
     /// The server closed the connection. 1006 stands for "without a close frame", as in the browser's API.
-    #[error("connection closed by the server: {}{code}", prefix(reason))]
+    #[error("{}", closing_words(*code, reason))]
     Closed {
         /// The close code, 1005 when the close frame has none.
         code: u16,
@@ -275,8 +275,12 @@ fn suffix(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
 
-fn prefix(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!("{reason}, ") }
+fn closing_words(code: u16, reason: &str) -> String {
+    match (code, reason) {
+        (1006, _) => "connection cut without a close frame (1006)".to_owned(),
+        (_, "") => format!("connection closed by the server ({code})"),
+        _ => format!("connection closed by the server: {reason} ({code})"),
+    }
 }
 
 #[cfg(test)]
@@ -340,8 +344,9 @@ mod tests {
     #[test]
     fn messages_name_their_numbers_and_leave_the_cause_to_the_source() {
         let lost = Disconnect::Closed { code: 3001, reason: "shutdown".to_owned() };
-        assert_eq!(lost.to_string(), "connection closed by the server: shutdown, 3001");
-        assert_eq!(closed(1006).to_string(), "connection closed by the server: 1006");
+        assert_eq!(lost.to_string(), "connection closed by the server: shutdown (3001)");
+        assert_eq!(closed(1006).to_string(), "connection cut without a close frame (1006)");
+        assert_eq!(closed(1001).to_string(), "connection closed by the server (1001)");
         let gave_up = Disconnect::GaveUp { attempts: 3, last: Arc::new(lost) };
         assert_eq!(gave_up.to_string(), "gave up after 3 attempts");
         assert!(std::error::Error::source(&gave_up).is_some());

@@ -226,7 +226,7 @@ async fn sub_follows_a_restart_and_says_so_unless_it_is_told_to_be_quiet() {
             cli.until_stdout("{\"event\":\"connected\"}").await;
             peer.publish("news", "2").await;
             let (ended, _) = tokio::join!(cli.end(), peer.closed());
-            let lost = "connection closed by the server: shutdown, 3001";
+            let lost = "connection closed by the server: shutdown (3001)";
             for line in [
                 "{\"event\":\"publication\",\"channel\":\"news\",\"data\":1}",
                 &format!("{{\"event\":\"disconnected\",\"reason\":\"{lost}\"}}"),
@@ -266,7 +266,7 @@ async fn a_refusal_is_status_4_with_the_servers_words() {
             peer.close(3503, "force disconnect").await;
         };
         let (ended, ()) = tokio::join!(Cli::new(&url, &["sub", "news"]).run(""), forced);
-        assert_eq!(ended.all(), (4, "", "error: connection closed by the server: force disconnect, 3503\n"));
+        assert_eq!(ended.all(), (4, "", "error: connection closed by the server: force disconnect (3503)\n"));
 
         let (ended, ()) =
             tokio::join!(Cli::new(&url, &["echo"]).run(""), listener.refuse(403, "not from there"));
@@ -416,7 +416,7 @@ async fn chat_says_when_the_connection_is_lost_and_back_and_loses_no_line() {
         cli.end_stdin();
         assert_eq!(peer.closed().await, Some(1000));
         let ended = cli.end().await;
-        let lost = "connection lost, trying again: connection closed by the server: going away, 1001";
+        let lost = "connection lost, trying again: connection closed by the server: going away (1001)";
         assert_eq!(ended.all(), (0, "", &*format!("{lost}\nconnection is back\n")));
     })
     .await;

@@ -156,6 +156,7 @@ impl RelayDriver {
                 }
                 let keepalive = Keepalive::new(self.keepalives.interval, self.keepalives.grace, now);
                 self.open = Some(Open { socket, keepalive });
+                tracing::debug!("connected");
                 self.events.push(RelayEvent::Connected, 0);
                 if let Some(first) = self.first.take() {
                     let _ = first.send(Ok(())); // who no longer waits will drop the client

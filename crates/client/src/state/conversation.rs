@@ -206,9 +206,10 @@ impl Conversation {
 
     fn receive(&mut self, frame: Bytes, now: Instant) {
         self.heard(now);
+        let mut pinged = false;
         for reply in self.settings.format.decode_replies(frame, &self.settings.limits) {
             match reply {
-                Ok(Reply::Ping) => self.pong(),
+                Ok(Reply::Ping) => pinged = true,
                 Ok(Reply::Push(push)) => self.push(push, now),
                 Ok(Reply::Answer { id, outcome }) => self.answer(id, outcome, now),
                 Err(error) => self.hang_up(Disconnect::Malformed(error), now),
@@ -217,8 +218,12 @@ impl Conversation {
                 return; // the rest of the frame belongs to a connection that was given up
             }
         }
+        if pinged {
+            self.pong();
+        }
     }
 
+    /// One pong, however many pings came together: servers take a pong without an outstanding ping for a fault.
     fn pong(&mut self) {
         if self.answers_pings && self.frames.push(&Command::Pong).is_err() {
             tracing::error!("a pong does not fit a frame");

@@ -235,12 +235,8 @@ mod tests {
         let closed = |code| Disconnect::Closed { code, reason: "bad request".to_owned() };
         let gave_up = Disconnect::GaveUp { attempts: 2, last: Arc::new(closed(1006)) };
         for (reason, kind, message) in [
-            (closed(3501), Kind::Refused, "connection closed by the server: bad request, 3501"),
-            (
-                gave_up,
-                Kind::Refused,
-                "gave up after 2 attempts: connection closed by the server: bad request, 1006",
-            ),
+            (closed(3501), Kind::Refused, "connection closed by the server: bad request (3501)"),
+            (gave_up, Kind::Refused, "gave up after 2 attempts: connection cut without a close frame (1006)"),
             (
                 Disconnect::MessageTooLong { max: 5 },
                 Kind::Other,

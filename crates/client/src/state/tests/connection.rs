@@ -42,6 +42,8 @@ fn a_ping_is_answered_once_and_only_when_the_server_wants_it() {
     talk.reply(&[Reply::Ping]);
     assert_eq!(talk.sent(), [Command::Pong]);
     assert_eq!(talk.sent(), []);
+    talk.reply(&[Reply::Ping, Reply::Ping]);
+    assert_eq!(talk.sent(), [Command::Pong]);
 
     let mut talk = Talk::new(Format::Json);
     talk.handle(Input::Start);
