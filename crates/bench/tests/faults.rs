@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{
     faulty::{Fault, FaultyRelay},
     run, short,
@@ -9,6 +11,8 @@ use support::{
 use throng_bench::{LoadOptions, Report, report::Integrity};
 
 const SUBSCRIBERS: u64 = 4;
+/// Long enough for what does come, on a slow machine too; what was dropped is waited for so long.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// One hundred messages to four subscribers.
 fn fanout(fault: Fault) -> Report {
@@ -17,6 +21,7 @@ fn fanout(fault: Fault) -> Report {
         connections: Some(4),
         rate: Some(100_000.0),
         messages: Some(100),
+        drain: DRAIN,
         ..short(server.address, "/relay/{room}")
     };
     run(options).expect("the relay takes connections")
@@ -78,6 +83,7 @@ fn a_window_that_can_never_close_ends_the_run_and_says_so() {
         connections: Some(4),
         in_flight: Some(2),
         messages: Some(100),
+        drain: DRAIN,
         ..short(server.address, "/relay/{room}")
     };
     let report = run(options).unwrap();

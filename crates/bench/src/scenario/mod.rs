@@ -26,6 +26,9 @@ use crate::{
 
 /// Longest sleep of a loop, so that stopping and progress are noticed.
 const LONGEST_TURN: Duration = Duration::from_millis(50);
+/// Time between the last open connection and the first message: many servers answer the handshake before they have taken
+/// the client into its room, and what is published in between is nobody's loss.
+const SETTLE: Duration = Duration::from_millis(100);
 /// Time between two messages to the observer.
 const SHOW_EVERY_NS: u64 = 200_000_000;
 
@@ -215,6 +218,15 @@ impl<'a> Run<'a> {
         }
         let span = Span::between(begin, self.mark(0)?);
         self.took_connections(self.net.opened, &span);
+        Ok(())
+    }
+
+    /// Gives the server a moment to be done with the connections.
+    fn settle(&mut self, scene: &mut impl Scene) -> Result<(), RunError> {
+        let until_ns = self.net.clock.now_ns() + nanos(SETTLE);
+        while self.net.clock.now_ns() < until_ns && !self.stopped() {
+            self.turn(SETTLE, scene)?;
+        }
         Ok(())
     }
 

@@ -112,6 +112,7 @@ fn drive(run: Run<'_>, layout: Layout, driver: Driver, load: String) -> Result<R
         layout.members.iter().map(|member| (member.room, member.stream.is_some())).collect();
     let mut receiver = Receiver::new(layout, streams, window);
     run.open_all(places.len(), &mut receiver, |id| places[id])?;
+    run.settle(&mut receiver)?;
     let rss_connected = run.rss()?;
     let start_ns = run.net.clock.now_ns();
     let mut sender = Sender::new(&run, &driver, &receiver.layout, start_ns);
