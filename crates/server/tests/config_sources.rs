@@ -63,12 +63,12 @@ fn without_pings_no_answer_is_awaited() {
 fn values_of_upstream_keep_their_meaning_and_unit() {
     let settings = load(
         "[client]\nping_interval = '12s'\nqueue_max_size = 2000000\nconnection_limit = 0\n\
-         [websocket]\nwrite_timeout = '1500ms'\n[shutdown]\ntimeout = '1m'\n",
+         [websocket]\nhandshake_timeout = '1500ms'\n[shutdown]\ntimeout = '1m'\n",
     );
     assert_eq!(settings.client.ping_interval, Some(Duration::from_secs(12)));
     assert_eq!(settings.client.queue_max_size, 2_000_000);
     assert_eq!(settings.client.connection_limit, None);
-    assert_eq!(settings.websocket.write_timeout, Duration::from_millis(1_500));
+    assert_eq!(settings.websocket.handshake_timeout, Duration::from_millis(1_500));
     assert_eq!(settings.shutdown.timeout, Duration::from_mins(1));
 }
 

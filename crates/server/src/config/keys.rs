@@ -84,7 +84,6 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("websocket.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.websocket.handler_prefix)),
     key("websocket.message_size_limit", Field::Count(BYTES, |s| &mut s.websocket.message_size_limit)),
-    key("websocket.write_timeout", Field::Duration(SHORT, |s| &mut s.websocket.write_timeout)),
     key("websocket.handshake_timeout", Field::Duration(SHORT, |s| &mut s.websocket.handshake_timeout)),
     key(
         "websocket.header_max_size",

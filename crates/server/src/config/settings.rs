@@ -155,8 +155,6 @@ pub struct WebSocket {
     pub handler_prefix: String,
     /// Bytes one message from a client may have. Default 64 KiB.
     pub message_size_limit: usize,
-    /// Time one write may wait for the client to take data. Default 1 s.
-    pub write_timeout: Duration,
     /// Time within which a new connection must have sent its request. Default 10 s.
     pub handshake_timeout: Duration,
     /// Bytes the head of an HTTP request may have. Default 16 KiB.
@@ -168,7 +166,6 @@ impl Default for WebSocket {
         Self {
             handler_prefix: "/connection/websocket".into(),
             message_size_limit: 64 * 1024,
-            write_timeout: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(10),
             header_max_size: 16 * 1024,
         }

@@ -219,6 +219,11 @@ pub(super) static LACKING: &[Lacking] = &[
     row("websocket.read_buffer_size", Off::Zero, BUFFERS),
     row("websocket.write_buffer_size", Off::Zero, BUFFERS),
     row("websocket.use_write_buffer_pool", Off::False, BUFFERS),
+    row(
+        "websocket.write_timeout",
+        Off::Duration("1s"),
+        "a limit for single writes, beside client.queue_max_size",
+    ),
     row("sse.enabled", Off::False, SSE),
     row("sse.handler_prefix", Off::Text("/connection/sse"), SSE),
     row("sse.max_request_body_size", Off::Integer(65_536), SSE),
