@@ -37,10 +37,10 @@ impl Bar {
 
 impl Observer for Bar {
     fn phase(&mut self, name: &'static str, total: u64) {
-        self.bar.set_prefix(name);
+        self.bar.set_position(0);
         self.bar.set_message("");
         self.bar.set_length(total);
-        self.bar.set_position(0);
+        self.bar.set_prefix(name);
     }
 
     fn advance(&mut self, done: u64, detail: &str) {
