@@ -38,6 +38,16 @@ async fn the_page_and_its_files_are_served_under_a_strict_policy() {
 }
 
 #[tokio::test]
+async fn the_page_knows_the_default_room() {
+    let server = TestServer::with(|settings| settings.relay.default_room = "a\"<b>&%41".into()).await;
+    assert!(server.get("/").await.contains(r#"content="a&quot;&lt;b>&amp;%41">"#));
+    let mut root = server.client("/").await;
+    let mut named = server.client("/relay/a%22%3Cb%3E&%2541").await;
+    root.send("hi").await;
+    assert_eq!(named.text().await, "hi");
+}
+
+#[tokio::test]
 async fn every_answer_carries_a_request_id() {
     let server = TestServer::start().await;
     for path in ["/", "/health", "/nowhere", "/echo"] {

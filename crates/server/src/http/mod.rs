@@ -13,6 +13,9 @@ use crate::node::Node;
 
 pub(crate) type Body = Full<Bytes>;
 
+/// Where the page learns the room of a bare upgrade on `/`.
+const ROOM_META: &str = r#"<meta name="throng-default-room""#;
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -29,7 +32,7 @@ pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
         path == settings.websocket.handler_prefix || path == "/echo" || path.starts_with("/relay/");
     let (kind, content): (_, Bytes) = match path {
         _ if websocket => return upgrade_required(),
-        "/" if settings.relay_enabled() => return page(request, include_str!("page/index.html")),
+        "/" if settings.relay_enabled() => return page(request, &settings.relay.default_room),
         "/" => (PLAIN, "throng is running; its WebSocket endpoint is elsewhere\n".into()),
         "/style.css" if settings.relay_enabled() => (CSS, include_str!("page/style.css").into()),
         "/chat.js" if settings.relay_enabled() => (JAVASCRIPT, include_str!("page/chat.js").into()),
@@ -78,8 +81,12 @@ fn upgrade_required() -> Response<Body> {
 }
 
 /// The chat page. Its policy lets it load its own three files and talk to its own server, nothing else.
-fn page(request: &request::Parts, html: &'static str) -> Response<Body> {
+fn page(request: &request::Parts, default_room: &str) -> Response<Body> {
     reading(request, || {
+        let escaped = default_room.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let room = format!(r#"{ROOM_META} content="{escaped}">"#);
+        let html =
+            include_str!("page/index.html").replace(&format!(r#"{ROOM_META} content="lobby">"#), &room);
         let mut response = content_of(HTML, html.into());
         let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, policy(&request.headers));

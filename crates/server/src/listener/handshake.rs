@@ -111,12 +111,12 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
         return Ok((Route::Protocol { format, ping_style }, protocol));
     }
     let room = match path.strip_prefix("/relay/") {
-        Some(room) => Some(room),
-        None => (path == "/").then_some(settings.relay.default_room.as_str()),
+        Some(segment) => Some(percent_decode(segment).ok_or(BAD_ROOM)?),
+        None => (path == "/").then(|| settings.relay.default_room.clone()),
     };
     match room {
         Some(_) if !settings.relay_enabled() => Err(disabled("the relay is off here; see relay.enabled\n")),
-        Some(room) => Ok((Route::Relay { room: relay_room(room)? }, None)),
+        Some(room) => Ok((Route::Relay { room: relay_room(&room)? }, None)),
         None if path == "/echo" && settings.echo_enabled() => Ok((Route::Echo, None)),
         None if path == "/echo" => Err(disabled("the echo is off here; see echo.enabled\n")),
         None => Err(disabled("there is no WebSocket endpoint at this path\n")),
@@ -135,17 +135,16 @@ fn format(request: &request::Parts) -> (Format, Option<&'static str>) {
     }
 }
 
-/// The channel of a relay room: the percent-decoded path segment, by the rules for channel names, without the characters that
-/// mean something in them.
-fn relay_room(segment: &str) -> Result<ChannelName, Refused> {
-    const RULE: &str = "a room's name is 1 to 249 ASCII characters without / : $ and #\n";
-    let refused = || bad(StatusCode::BAD_REQUEST, RULE);
-    let room = percent_decode(segment).ok_or_else(refused)?;
+const BAD_ROOM: Refused =
+    bad(StatusCode::BAD_REQUEST, "a room's name is 1 to 249 ASCII characters without / : $ and #\n");
+
+/// The channel of a relay room: its name by the rules for channel names, without the characters that mean something in them.
+fn relay_room(room: &str) -> Result<ChannelName, Refused> {
     let reserved = |c: char| c.is_ascii_control() || matches!(c, '/' | ':' | '$' | '#');
     if room.is_empty() || room.contains(reserved) {
-        return Err(refused());
+        return Err(BAD_ROOM);
     }
-    format!("{RELAY_NAMESPACE}{room}").parse().map_err(|_| refused())
+    format!("{RELAY_NAMESPACE}{room}").parse().map_err(|_| BAD_ROOM)
 }
 
 fn percent_decode(text: &str) -> Option<String> {

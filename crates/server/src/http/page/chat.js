@@ -6,7 +6,8 @@
 // Nothing is queued while the connection is down: a message written then is shown as not sent, with a button that sends it
 // again. A line that leaves minutes late, into a talk that has moved on, would be worse than one that says it stayed here.
 
-const DEFAULT_ROOM = "lobby";
+/** Room of a bare upgrade on `/`, which the server writes into the page. */
+const DEFAULT_ROOM = document.querySelector('meta[name="throng-default-room"]').content;
 const ROOM_BYTES = 249;
 const LOG_LIMIT = 500;
 /** Bytes that may wait inside the browser before a message counts as not sent. */
