@@ -229,13 +229,13 @@ struct Presence {
     client: ClientId,
     transport: Transport,
     left: Cell<bool>,
-    _seat: Seat,
+    seat: Option<Seat>,
 }
 
 impl Presence {
     fn new(shard: &Rc<Shard>, slot: Slot, client: ClientId, transport: Transport, seat: Seat) -> Self {
         shard.node.metrics.connections(transport).add(1);
-        Self { shard: Rc::clone(shard), slot, client, transport, left: Cell::new(false), _seat: seat }
+        Self { shard: Rc::clone(shard), slot, client, transport, left: Cell::new(false), seat: Some(seat) }
     }
 
     /// Takes the client out of the directory and all channels; its socket is still open.
@@ -243,7 +243,6 @@ impl Presence {
         if !self.left.replace(true) {
             self.shard.unsubscribe_all(self.slot);
             self.shard.node.directory().disconnect(self.client);
-            self.shard.node.metrics.connections(self.transport).subtract(1);
         }
     }
 }
@@ -256,5 +255,8 @@ impl Drop for Presence {
         }
         self.leave();
         self.shard.remove(self.slot);
+        // Whoever sees that a connection has gone may count on its seat.
+        self.seat = None;
+        self.shard.node.metrics.connections(self.transport).subtract(1);
     }
 }
