@@ -154,6 +154,11 @@ impl Link {
         std::mem::take(&mut self.pending)
     }
 
+    /// Puts back what [`take_pending`](Self::take_pending) gave, because nothing came behind it.
+    pub(crate) fn keep_pending(&mut self, pending: Vec<u8>) {
+        self.pending = pending;
+    }
+
     /// Takes `bytes`: what was pending, followed by what was read. Events are given to `each` together with the outbox,
     /// so that an answer leaves with the next write.
     pub(crate) fn feed(

@@ -35,6 +35,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// Sockets that one turn looks at.
 const EVENTS: usize = 1024;
 
+/// The peer will send no more, or the socket has failed.
+const ENDING: epoll::EventFlags =
+    epoll::EventFlags::HUP.union(epoll::EventFlags::ERR).union(epoll::EventFlags::RDHUP);
+
 /// What a scenario does about what its connections bring.
 pub(crate) trait Handler {
     /// The connection is ready for the run.
@@ -154,9 +158,7 @@ impl Net {
             Err(error) => return Err(error),
         };
         let waits_to_write = !link.outbox.unwritten().is_empty();
-        let out = if waits_to_write { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
-        let data = epoll::EventData::new_u64(id as u64);
-        epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN | out)?;
+        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id as u64), interest())?;
         if self.peers.len() <= id {
             self.peers.resize_with(id + 1, || None);
         }
@@ -240,21 +242,27 @@ impl Net {
         if peer.connecting {
             match peer.stream.take_error() {
                 Ok(None) => {}
-                Ok(Some(error)) | Err(error) => return self.end(id, &socket_error(&error), handler),
+                Ok(Some(error)) | Err(error) => {
+                    self.end::<H, ()>(id, &socket_error(&error), handler);
+                    return;
+                }
             }
             peer.connecting = false;
         }
-        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-            self.read(id, handler);
+        if flags.intersects(epoll::EventFlags::IN | ENDING) {
+            // With an edge only a short read is the end of what there is, and not even that when the peer has hung up.
+            let to_the_end = flags.intersects(ENDING);
+            while self.read(id, handler).is_some_and(|filled| filled || to_the_end) {}
         }
-        if flags.contains(epoll::EventFlags::OUT) {
+        if flags.contains(epoll::EventFlags::OUT) && self.waits_to_write(id) {
             self.write(id, handler);
         }
     }
 
-    fn read<H: Handler>(&mut self, id: usize, handler: &mut H) {
+    /// Reads once and says whether the buffer was filled; `None` when there was nothing or the connection is gone.
+    fn read<H: Handler>(&mut self, id: usize, handler: &mut H) -> Option<bool> {
         let Self { peers, buffer, wire, scratch, clock, opening, opened, open_ns, .. } = self;
-        let Some(Some(peer)) = peers.get_mut(id) else { return };
+        let peer = peers.get_mut(id)?.as_mut()?;
         let pending = peer.link.take_pending();
         let kept = pending.len();
         if buffer.len() < kept + READ_BYTES {
@@ -266,9 +274,17 @@ impl Net {
         let count = match read {
             Ok(0) => return self.end(id, &LinkError::HungUp, handler),
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                peer.link.keep_pending(pending);
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                peer.link.keep_pending(pending);
+                return Some(true);
+            }
             Err(error) => return self.end(id, &socket_error(&error), handler),
         };
+        let filled = kept + count == buffer.len();
         let started_ns = peer.started_ns;
         let result = peer.link.feed(wire, &buffer[..kept + count], &mut |event, outbox| {
             let mut reply = Reply { wire, outbox, scratch };
@@ -289,44 +305,44 @@ impl Net {
             self.write(id, handler);
         }
         if let Err(error) = result {
-            self.end(id, &error, handler);
+            return self.end(id, &error, handler);
         }
+        Some(filled)
+    }
+
+    fn waits_to_write(&self, id: usize) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.as_ref().is_some_and(|peer| peer.waits_to_write))
     }
 
     fn write<H: Handler>(&mut self, id: usize, handler: &mut H) {
         let Some(Some(peer)) = self.peers.get_mut(id) else { return };
-        let mut full = false;
+        peer.waits_to_write = false;
         while !peer.link.outbox.unwritten().is_empty() {
             match peer.stream.write(peer.link.outbox.unwritten()) {
                 Ok(count) => peer.link.outbox.wrote(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    full = true;
-                    break;
+                    peer.waits_to_write = true;
+                    return;
                 }
-                Err(error) => return self.end(id, &socket_error(&error), handler),
+                Err(error) => {
+                    self.end::<H, ()>(id, &socket_error(&error), handler);
+                    return;
+                }
             }
-        }
-        if full == peer.waits_to_write {
-            return;
-        }
-        peer.waits_to_write = full;
-        let out = if full { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
-        let interest = epoll::EventFlags::IN | out;
-        let data = epoll::EventData::new_u64(id as u64);
-        if let Err(error) = epoll::modify(&self.epoll, &peer.stream, data, interest) {
-            self.end(id, &socket_error(&error.into()), handler);
         }
     }
 
-    fn end<H: Handler>(&mut self, id: usize, error: &LinkError, handler: &mut H) {
-        let Some(peer) = self.peers.get_mut(id).and_then(Option::take) else { return };
+    /// Frees the slot and tells the handler; always `None`, for those who have nothing more to say about the connection.
+    fn end<H: Handler, T>(&mut self, id: usize, error: &LinkError, handler: &mut H) -> Option<T> {
+        let peer = self.peers.get_mut(id).and_then(Option::take)?;
         // A link that the peer closed is no longer open, but it was if it is not among the opening ones.
         let was_open = peer.link.was_open();
         if !was_open {
             self.opening -= 1;
         }
         handler.ended(id, was_open, error.clone());
+        None
     }
 
     fn mark_dirty(&mut self, id: usize) {
@@ -347,11 +363,17 @@ impl Net {
                 if now_ns - started_ns < nanos(self.open_deadline) {
                     return;
                 }
-                self.end(id, &LinkError::Deadline(self.open_deadline), handler);
+                self.end::<H, ()>(id, &LinkError::Deadline(self.open_deadline), handler);
             }
             self.opening_order.pop_front();
         }
     }
+}
+
+/// Every change of a socket, once each: the kernel looks at each ready socket one time less than with levels, and nothing is
+/// to be told to it when a socket is full.
+fn interest() -> epoll::EventFlags {
+    epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET
 }
 
 fn socket_error(error: &io::Error) -> LinkError {

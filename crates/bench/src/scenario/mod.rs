@@ -272,22 +272,25 @@ impl<'a> Run<'a> {
     /// Says in words whether the generator or the server had no more to give.
     fn judge_limits(&mut self, span: &Span, generator: &mut Generator) {
         let busy = generator.utilisation >= BUSY;
+        let server_busy = span.server_share().is_some_and(|share| share >= BUSY);
         let behind = generator.behind_p99_us.is_some_and(|us| us > BEHIND_US);
-        generator.was_limit = busy || behind;
-        if busy {
-            self.notes.push(format!(
-                "the generator was the limit: its thread was {:.0} % busy, so the server may be able to do more",
-                generator.utilisation * 100.0
-            ));
+        generator.was_limit = behind || (busy && !server_busy);
+        let utilisation = generator.utilisation * 100.0;
+        match (busy, server_busy) {
+            (true, false) => self.notes.push(format!(
+                "the generator was the limit: its thread was {utilisation:.0} % busy, so the server may be able to do more"
+            )),
+            (true, true) => self.notes.push(format!(
+                "the server used a whole core and the generator {utilisation:.0} % of one: both were at their limit"
+            )),
+            (false, true) => self.notes.push("the server used a whole core: it was the limit".to_owned()),
+            (false, false) => {}
         }
         if behind {
             self.notes.push(
                 "the generator did not keep its schedule: latencies hold its own lateness too; give it a core of its own"
                     .to_owned(),
             );
-        }
-        if span.server_share().is_some_and(|share| share >= BUSY) && !busy {
-            self.notes.push("the server used a whole core: it was the limit".to_owned());
         }
     }
 }
