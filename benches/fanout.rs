@@ -1,6 +1,7 @@
 //! What does a publication cost from the publisher's reservation to the bytes at each subscriber's socket, without the
 //! kernel? A ladder of channel sizes, each with one and with 16 publications in the turn. Unit: deliveries.
 
+use std::collections::VecDeque;
 use std::{
     hint::black_box,
     io::{self, IoSlice},
@@ -22,7 +23,7 @@ struct Channel {
     fanout: Fanout<()>,
     shard: ShardId,
     table: ShardTable<usize>,
-    entries: Vec<QueueEntry<throng_registry::Broadcast, ()>>,
+    entries: VecDeque<QueueEntry<throng_registry::Broadcast, ()>>,
     sequence: u64,
 }
 
@@ -39,7 +40,7 @@ impl Channel {
             }
             table.subscribe(slot, &name, 0);
         }
-        Self { name, fanout, shard, table, entries: Vec::new(), sequence: 0 }
+        Self { name, fanout, shard, table, entries: VecDeque::new(), sequence: 0 }
     }
 
     /// Publishes and serves one turn; returns the deliveries.

@@ -25,12 +25,14 @@ impl Limits {
     pub const MAX_NESTING: usize = 256;
 
     /// For a client that decodes what its server sends, where one reply may hold a page of history or the presence
-    /// of a large channel: 16 MiB a reply, 65,536 replies a frame, 1,048,576 elements, otherwise the defaults.
+    /// of a large channel: 16 MiB a reply, 65,536 replies a frame, 1,048,576 elements, 80 levels, otherwise the defaults.
     pub const fn for_replies() -> Self {
         Self {
             command_bytes: 16 << 20,
             commands_per_frame: 65_536,
             elements: 1 << 20,
+            // What was published in a command stands a little deeper in a push or a page of history.
+            nesting: 80,
             ..Self::for_commands()
         }
     }

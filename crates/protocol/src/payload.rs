@@ -49,7 +49,12 @@ impl Payload {
     /// assert!(!Payload::from("{n: 1}").is_json());
     /// ```
     pub fn is_json(&self) -> bool {
-        json::is_value(&self.0)
+        self.is_json_within(crate::Limits::MAX_NESTING)
+    }
+
+    /// [`is_json`](Self::is_json) with a lower bound on nesting, so that those it is pushed to can read it under theirs.
+    pub fn is_json_within(&self, nesting: usize) -> bool {
+        json::is_value(&self.0, nesting)
     }
 
     /// A copy in a buffer of its own size, which keeps no frame alive.

@@ -3,6 +3,7 @@
 //! Run it with `cargo run -p throng-registry --example fanout`.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
+use std::collections::VecDeque;
 use std::task::Poll;
 
 use throng_protocol::ChannelName;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ticket = fanout.reserve(&room).ok_or("the queue is full")?;
     fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, "hello".into()), None);
 
-    let mut entries = Vec::new();
+    let mut entries = VecDeque::new();
     fanout.queue(shard).drain(16, &mut entries);
     for entry in entries {
         if let QueueEntry::Broadcast(broadcast) = entry {

@@ -59,6 +59,11 @@ impl<C> Fanout<C> {
         &self.queues[shard.index()]
     }
 
+    /// Whether the queue of a shard with subscribers of the channel holds `depth` broadcasts or more.
+    pub fn is_crowded(&self, channel: &ChannelName, depth: usize) -> bool {
+        self.directory.shards_of(channel).iter().any(|shard| self.queue(shard).depth() >= depth)
+    }
+
     /// Reserves room for one broadcast in all shards that have subscribers of the channel, or in none (`None`) when one of
     /// them is full.
     pub fn reserve(&self, channel: &ChannelName) -> Option<Ticket<C>> {
@@ -94,6 +99,8 @@ mod tests {
     use throng_protocol::Payload;
     use throng_protocol::frame::MessageKind;
 
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::{Client, ClientKey, QueueEntry, WireFormat};
 
@@ -127,9 +134,9 @@ mod tests {
         let ticket = fanout.reserve(&room).unwrap();
         fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, Payload::from("x")), Some(sender));
         let except = [a, b].map(|shard| {
-            let mut entries = Vec::new();
+            let mut entries = VecDeque::new();
             fanout.queue(shard).drain(1, &mut entries);
-            let Some(QueueEntry::Broadcast(broadcast)) = entries.pop() else {
+            let Some(QueueEntry::Broadcast(broadcast)) = entries.pop_front() else {
                 panic!("nothing was delivered")
             };
             broadcast.except

@@ -9,6 +9,7 @@
 //! knows a socket: [`ShardTable::flush`] is handed a function that writes.
 //!
 //! ```
+//! use std::collections::VecDeque;
 //! use std::task::Poll;
 //! use throng_protocol::frame::MessageKind;
 //! use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
@@ -27,7 +28,7 @@
 //! // A publication goes to the shard's queue, and from there to its subscribers.
 //! let ticket = fanout.reserve(&room).expect("the queue has room");
 //! fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, "hi".into()), None);
-//! let mut entries = Vec::new();
+//! let mut entries = VecDeque::new();
 //! fanout.queue(shard).drain(10, &mut entries);
 //! for entry in entries {
 //!     let QueueEntry::Broadcast(broadcast) = entry else { continue };

@@ -55,16 +55,14 @@ impl<B, C> ShardQueue<B, C> {
     }
 
     /// Moves up to `limit` entries to the end of `into`, in order. Returns how many there were.
-    pub fn drain(&self, limit: usize, into: &mut Vec<Entry<B, C>>) -> usize {
+    pub fn drain(&self, limit: usize, into: &mut VecDeque<Entry<B, C>>) -> usize {
         let mut entries = self.entries.lock();
         let count = entries.len().min(limit);
         let start = into.len();
         into.extend(entries.drain(..count));
-        if entries.is_empty() && entries.capacity() > 1_024 {
-            entries.shrink_to(0);
-        }
         drop(entries);
-        let broadcasts = into[start..].iter().filter(|entry| matches!(entry, Entry::Broadcast(_))).count();
+        let is_broadcast = |entry: &&Entry<B, C>| matches!(entry, Entry::Broadcast(_));
+        let broadcasts = into.range(start..).filter(is_broadcast).count();
         self.taken.fetch_sub(broadcasts, Ordering::AcqRel);
         count
     }
@@ -96,7 +94,7 @@ impl<B, C> ShardQueue<B, C> {
         entries.push_back(entry);
         let first = entries.len() == 1;
         drop(entries);
-        // The shard drains all there is once it is awake, so only the first entry has to wake it.
+        // The shard asks again before it sleeps, so only the first entry has to wake it.
         if first {
             self.consumer.wake();
         }
@@ -136,7 +134,7 @@ mod tests {
     type Queue = ShardQueue<u32, &'static str>;
 
     fn drained(queue: &Queue, limit: usize) -> Vec<String> {
-        let mut into = Vec::new();
+        let mut into = VecDeque::new();
         queue.drain(limit, &mut into);
         into.iter()
             .map(|entry| match entry {

@@ -82,10 +82,23 @@ pub(crate) struct Member {
 pub enum Ending {
     /// More waits for it than its bounds allow (3008).
     Slow,
+    /// More waits for all clients of the shard than its bound allows, and most of it for this one. Nothing can be written to
+    /// it any more, because a frame that was half on the wire has been dropped.
+    Evicted,
     /// Its socket failed while being written to.
     WriteError(io::ErrorKind),
     /// Handling it panicked.
     Panicked,
+}
+
+impl Ending {
+    /// Whether the client must go because it does not read.
+    pub const fn is_slowness(self) -> bool {
+        match self {
+            Self::Slow | Self::Evicted => true,
+            Self::WriteError(_) | Self::Panicked => false,
+        }
+    }
 }
 
 /// What a table has done since it was made.
@@ -93,7 +106,7 @@ pub enum Ending {
 pub struct TableCounters {
     /// Publications given to a subscriber's outbox.
     pub deliveries: u64,
-    /// Calls that wrote to a socket.
+    /// Calls that wrote something to a socket.
     pub writes: u64,
     /// Bytes that sockets took.
     pub bytes_written: u64,
@@ -273,9 +286,8 @@ impl<A> ShardTable<A> {
 
     /// Puts frames of the client's own into its outbox: `write` appends whole frames to the buffer.
     pub fn send(&mut self, slot: Slot, write: impl FnOnce(&mut BytesMut)) {
-        if let Some(client) = self.clients.get_mut(slot.index as usize)
-            && client.generation == slot.generation
-        {
+        let Some(client) = self.clients.get_mut(slot.index as usize) else { return };
+        if client.generation == slot.generation {
             self.turn.append_own(slot, &mut client.dirty, write);
         }
     }
@@ -315,11 +327,6 @@ impl<A> ShardTable<A> {
     /// Whether some client has something to write in this turn.
     pub fn needs_flush(&self) -> bool {
         !self.turn.is_empty()
-    }
-
-    /// Bytes of clients' own frames that wait for the next [`flush`](Self::flush).
-    pub fn own_bytes(&self) -> usize {
-        self.turn.own_bytes()
     }
 
     /// The client's attachment.

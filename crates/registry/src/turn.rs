@@ -60,10 +60,6 @@ impl Turn {
         self.dirty.is_empty()
     }
 
-    pub(crate) fn own_bytes(&self) -> usize {
-        self.own.len()
-    }
-
     /// Adds publication `position` of the channel's run to the client's segments.
     pub(crate) fn append_run(&mut self, slot: Slot, dirty: &mut u32, channel: u32, position: u32) {
         let segments = self.segments(slot, dirty);
@@ -96,16 +92,21 @@ impl Turn {
 }
 
 impl<A> ShardTable<A> {
-    /// Ends the turn: writes every client that has something to write, once each, as far as its socket takes it.
+    /// Ends the turn: writes every client that has something to write, as far as its socket takes it, in one call where that
+    /// is possible.
     ///
     /// `write` is a socket's vectored write: it returns how many bytes were taken, or `Pending` if the socket is full and
     /// [`retry`](Self::retry) will be called when it is writable.
     pub fn flush(&mut self, mut write: impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>) {
         let mut dirty = std::mem::take(&mut self.turn.dirty);
         for Dirty { slot, segments } in dirty.drain(..) {
+            let before = self.backlog_of(slot);
             let step = catch_unwind(AssertUnwindSafe(|| self.flush_client(slot, &segments, &mut write)));
-            if step.is_err() {
-                self.end(slot, Ending::Panicked);
+            self.backlog_bytes = self.backlog_bytes + self.backlog_of(slot) - before;
+            match step {
+                Ok(None) => {}
+                Ok(Some(ending)) => self.end(slot, ending),
+                Err(_) => self.end(slot, Ending::Panicked),
             }
         }
         self.turn.dirty = dirty;
@@ -113,19 +114,21 @@ impl<A> ShardTable<A> {
         self.relieve();
     }
 
+    /// Writes one client; returns why it must go, if it must.
     fn flush_client(
         &mut self,
         slot: Slot,
         segments: &[Segment],
         write: &mut impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
-    ) {
-        let Some(client) =
-            self.clients.get_mut(slot.index as usize).filter(|client| client.generation == slot.generation)
-        else {
-            return;
-        };
+    ) -> Option<Ending> {
+        let client = self
+            .clients
+            .get_mut(slot.index as usize)
+            .filter(|client| client.generation == slot.generation)?;
         client.dirty = NOT_DIRTY;
-        let before = client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
+        if client.ending == Some(Ending::Evicted) {
+            return None;
+        }
         let pieces = Pieces { channels: &self.channels, own: &self.turn.own, format: client.format };
         let mut out = Output { write, writes: 0, bytes: 0 };
         let outcome = match &mut client.backlog {
@@ -141,13 +144,12 @@ impl<A> ShardTable<A> {
         if client.backlog.is_none() && std::mem::take(&mut client.watched) {
             self.changed.push(slot);
         }
-        let after = client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
-        self.backlog_bytes = self.backlog_bytes + after - before;
         let over = client.backlog.as_ref().is_some_and(|b| b.exceeds(&self.limits, client.allowance));
         match outcome {
-            Err(kind) => self.end(slot, Ending::WriteError(kind)),
-            Ok(()) if over => self.end(slot, Ending::Slow),
-            Ok(()) => {}
+            Err(kind) => Some(Ending::WriteError(kind)),
+            // What a client that must go is told at its end may exceed the bounds: it is one close frame.
+            Ok(()) if over && client.ending.is_none() => Some(Ending::Slow),
+            Ok(()) => None,
         }
     }
 
@@ -156,25 +158,28 @@ impl<A> ShardTable<A> {
         let Some(client) = self.clients.get_mut(slot.index as usize) else { return };
         if let Some(backlog) = &mut client.backlog {
             let before = backlog.charged();
-            backlog.abandon();
+            match ending {
+                Ending::Evicted => **backlog = Backlog::default(),
+                Ending::Slow | Ending::WriteError(_) | Ending::Panicked => backlog.abandon(),
+            }
             self.backlog_bytes -= before - backlog.charged();
             client.backlog.take_if(|backlog| backlog.is_empty());
         }
-        if client.ending.is_none() {
+        if client.ending.is_none() || ending == Ending::Evicted {
+            self.counters.slow += u64::from(client.ending.is_none() && ending.is_slowness());
             client.ending = Some(ending);
-            self.counters.slow += u64::from(ending == Ending::Slow);
             self.changed.push(slot);
         }
     }
 
-    /// Ends the deepest clients until what waits for all is within the shard's bound.
+    /// Evicts the deepest clients until what waits for all is within the shard's bound.
     fn relieve(&mut self) {
         while self.backlog_bytes > self.limits.shard_bytes {
             let depth = |client: &Client<A>| client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
-            let living = self.clients.iter().filter(|(_, client)| client.ending.is_none());
-            let Some((key, client)) = living.max_by_key(|(_, client)| depth(client)) else { return };
+            let deepest = self.clients.iter().max_by_key(|(_, client)| depth(client));
+            let Some((key, client)) = deepest.filter(|(_, client)| depth(client) > 0) else { return };
             let slot = Slot { index: index(key), generation: client.generation };
-            self.end(slot, Ending::Slow);
+            self.end(slot, Ending::Evicted);
         }
     }
 
@@ -259,11 +264,11 @@ impl<W> Output<'_, W> {
     where
         W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     {
-        self.writes += 1;
         match (self.write)(attachment, slices) {
             Poll::Pending => Ok(0),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero),
             Poll::Ready(Ok(bytes)) => {
+                self.writes += 1;
                 self.bytes += bytes as u64;
                 Ok(bytes)
             }

@@ -3,16 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::Poll;
 
-use parking_lot::Mutex;
+use futures_util::FutureExt;
+use throng_engine::{Busy, Engine, Event, MemoryEngine, Message, Sequence, Sink};
 use throng_protocol::frame::{MessageKind, Opcode, encode_into};
 use throng_protocol::{ChannelName, Payload};
-use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, Slot, WireFormat};
+use throng_registry::{
+    Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, Slot, Ticket, WireFormat,
+};
 
 const SHARDS: usize = 3;
 const PUBLISHERS: usize = 3;
@@ -21,11 +24,31 @@ const PUBLICATIONS: usize = 1_500;
 const ROUNDS: usize = 2_000;
 const CLIENTS: usize = 12;
 
-/// Stands in for the engine: one lock and one sequence for each channel.
+/// What a server's node does with engine and registry.
 struct Node {
-    fanout: Fanout<()>,
-    tops: Vec<Mutex<u64>>,
+    engine: MemoryEngine<Spread>,
+    fanout: Arc<Fanout<()>>,
     publishing: AtomicUsize,
+}
+
+struct Spread(Arc<Fanout<()>>);
+
+impl Sink for Spread {
+    type Ticket = Ticket<()>;
+
+    fn reserve(&self, channel: &ChannelName) -> Result<Self::Ticket, Busy> {
+        self.0.reserve(channel).ok_or(Busy)
+    }
+
+    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, sequence: Sequence, _: Event) {
+        let data = Payload::from(format!("pub {channel} {}", sequence.get()).into_bytes());
+        self.0.deliver(ticket, channel, sequence.get(), Frames::relay(MessageKind::Text, data), None);
+    }
+}
+
+/// The memory engine answers inline.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("an answer without waiting")
 }
 
 /// Small, fast and reproducible; quality does not matter here.
@@ -39,23 +62,20 @@ impl Random {
 }
 
 fn channel(number: usize) -> ChannelName {
-    format!("channel-{number}").parse().unwrap()
+    number.to_string().parse().unwrap()
 }
 
 impl Node {
     fn publish(&self, number: usize) {
-        let name = channel(number);
-        loop {
-            let mut top = self.tops[number].lock();
-            let Some(ticket) = self.fanout.reserve(&name) else {
-                drop(top);
-                std::thread::yield_now();
-                continue;
-            };
-            *top += 1;
-            let data = Payload::from(format!("pub {number} {top}").into_bytes());
-            return self.fanout.deliver(ticket, &name, *top, Frames::relay(MessageKind::Text, data), None);
+        let event = Event::new(Message::Relay { kind: MessageKind::Text, data: Payload::from("") });
+        while now(self.engine.publish(&channel(number), event.clone())).is_err() {
+            std::thread::yield_now();
         }
+    }
+
+    fn leave(&self, name: &ChannelName, shard: ShardId) {
+        self.fanout.directory().leave(name, shard);
+        self.engine.unsubscribe(name);
     }
 }
 
@@ -86,10 +106,13 @@ impl Shard<'_> {
         if self.table.is_subscribed(slot, &name) {
             return;
         }
-        if self.table.enter(&name) {
+        let start = if self.table.enter(&name) {
             self.node.fanout.directory().join(&name, self.id);
-        }
-        let start = *self.node.tops[number].lock();
+            now(self.node.engine.subscribe(&name))
+        } else {
+            now(self.node.engine.position(&name))
+        };
+        let start = start.unwrap().get();
         self.table.subscribe(slot, &name, start);
         self.say(slot, &format!("sub {number} {start}"));
     }
@@ -98,7 +121,7 @@ impl Shard<'_> {
         let name = channel(number);
         let Some(last) = self.table.unsubscribe(slot, &name) else { return };
         if last {
-            self.node.fanout.directory().leave(&name, self.id);
+            self.node.leave(&name, self.id);
         }
         self.say(slot, &format!("unsub {number} 0"));
     }
@@ -107,12 +130,12 @@ impl Shard<'_> {
         self.turn();
         let slot = self.clients.swap_remove(at);
         let (wire, emptied) = self.table.remove(slot).unwrap();
-        emptied.iter().for_each(|name| self.node.fanout.directory().leave(name, self.id));
+        emptied.iter().for_each(|name| self.node.leave(name, self.id));
         self.finished.push(wire);
     }
 
     fn turn(&mut self) {
-        let mut entries = Vec::new();
+        let mut entries = VecDeque::new();
         self.node.fanout.queue(self.id).drain(64, &mut entries);
         for entry in entries {
             if let QueueEntry::Broadcast(broadcast) = entry {
@@ -153,7 +176,7 @@ impl Shard<'_> {
 }
 
 /// Checks one client's wire; returns how many publications it carried.
-fn check(wire: &[u8], tops: &[u64]) -> usize {
+fn check(wire: &[u8]) -> usize {
     let mut next: HashMap<usize, u64> = HashMap::new();
     let mut publications = 0;
     let mut rest = wire;
@@ -162,7 +185,7 @@ fn check(wire: &[u8], tops: &[u64]) -> usize {
         rest = after;
         let text = std::str::from_utf8(text).unwrap();
         let words: Vec<_> = text.split(' ').collect();
-        let (number, value) = (words[1].parse().unwrap(), words[2].parse::<u64>().unwrap());
+        let (number, value) = (words[1].parse::<usize>().unwrap(), words[2].parse::<u64>().unwrap());
         match words[0] {
             "sub" => assert_eq!(next.insert(number, value + 1), None),
             "unsub" => assert!(next.remove(&number).is_some()),
@@ -175,17 +198,14 @@ fn check(wire: &[u8], tops: &[u64]) -> usize {
         }
     }
     assert!(rest.is_empty(), "a whole number of frames");
-    assert!(next.iter().all(|(number, next)| *next <= tops[*number] + 1));
     publications
 }
 
 #[test]
 fn clients_that_come_and_go_see_exactly_what_was_published_while_they_were_subscribed() {
-    let node = Node {
-        fanout: Fanout::new(SHARDS, 128),
-        tops: (0..CHANNELS).map(|_| Mutex::new(0)).collect(),
-        publishing: AtomicUsize::new(PUBLISHERS),
-    };
+    let fanout = Arc::new(Fanout::new(SHARDS, 128));
+    let engine = MemoryEngine::new(Spread(Arc::clone(&fanout)));
+    let node = Node { engine, fanout, publishing: AtomicUsize::new(PUBLISHERS) };
     let start = Barrier::new(SHARDS + PUBLISHERS);
     let wires: Vec<Wire> = std::thread::scope(|scope| {
         for publisher in 0..PUBLISHERS {
@@ -209,8 +229,8 @@ fn clients_that_come_and_go_see_exactly_what_was_published_while_they_were_subsc
         let shards: Vec<_> = shards.collect();
         shards.into_iter().flat_map(|shard| shard.join().unwrap()).collect()
     });
-    let tops: Vec<_> = node.tops.iter().map(|top| *top.lock()).collect();
-    let seen: usize = wires.iter().map(|wire| check(wire, &tops)).sum();
+    let seen: usize = wires.iter().map(|wire| check(wire)).sum();
     assert!(seen > PUBLICATIONS, "the clients saw something: {seen}");
     assert_eq!(node.fanout.directory().channel_count(), 0, "no channel was left behind");
+    assert_eq!(node.engine.channel_count(), 0, "neither in the engine");
 }

@@ -244,7 +244,7 @@ fn bytes_that_wait_for_all_clients_are_bounded_and_the_deepest_goes_first() {
     assert_eq!((shard.table.ending(ann), shard.table.ending(bob)), (None, None));
     shard.publish("more", &"x".repeat(100));
     shard.flush();
-    assert_eq!((shard.table.ending(ann), shard.table.ending(bob)), (None, Some(Ending::Slow)));
+    assert_eq!((shard.table.ending(ann), shard.table.ending(bob)), (None, Some(Ending::Evicted)));
     assert_eq!(shard.table.backlog_bytes(), shard.table.backlog_of(ann));
 }
 
@@ -350,4 +350,113 @@ fn formats_share_a_turn_but_not_their_bytes() {
     let protobuf = shard.wire(protobuf).taken.clone();
     assert_eq!(protobuf[0], 0x82);
     assert!(protobuf.len() < taken.len());
+}
+
+#[test]
+fn a_shard_over_its_bound_spares_those_who_owe_nothing() {
+    let mut shard = Shard::new(OutboxLimits { shard_bytes: 400, ..LIMITS });
+    let slow = [(); 3].map(|()| shard.member("news"));
+    let innocent = [(); 3].map(|()| shard.member("other"));
+    for slot in slow {
+        // Each gets stuck in the middle of a frame, which a mere end of the client would have to keep.
+        shard.wire(slot).room = 1;
+    }
+    shard.publish("news", &"x".repeat(100));
+    shard.flush();
+    let evicted = slow.iter().filter(|slot| shard.table.ending(**slot) == Some(Ending::Evicted)).count();
+    assert_eq!(evicted, 1, "two of them fit");
+    assert_eq!(innocent.map(|slot| shard.table.ending(slot)), [None; 3]);
+    assert!(shard.table.backlog_bytes() <= 400);
+}
+
+#[test]
+fn nothing_follows_a_frame_that_was_dropped_half_way() {
+    let mut shard = Shard::new(OutboxLimits { shard_bytes: 10, ..LIMITS });
+    let ann = shard.member("news");
+    shard.wire(ann).room = 3;
+    shard.publish("news", "hello");
+    shard.flush();
+    assert_eq!(shard.table.ending(ann), Some(Ending::Evicted));
+    shard.wire(ann).room = usize::MAX;
+    shard.reply(ann, "bye");
+    shard.flush();
+    assert_eq!(shard.wire(ann).taken.len(), 3);
+}
+
+#[test]
+fn a_panic_leaves_the_account_of_what_waits_in_order() {
+    let mut shard = Shard::new(LIMITS);
+    let [ann, bob] = [(); 2].map(|()| shard.member("news"));
+    shard.wire(ann).room = 0;
+    shard.publish("news", "x");
+    shard.flush();
+    shard.wire(ann).broken = true;
+    shard.publish("news", "yy");
+    let silent = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    shard.table.flush(|wire, slices| if wire.broken { panic!("planted") } else { write(wire, slices) });
+    std::panic::set_hook(silent);
+    assert_eq!(shard.table.ending(ann), Some(Ending::Panicked));
+    assert_eq!(shard.table.backlog_bytes(), 0);
+    assert_eq!(shard.table.ending(bob), None);
+}
+
+#[test]
+fn a_slow_client_with_a_large_half_frame_keeps_its_close_frame() {
+    let mut shard = Shard::new(LIMITS);
+    let ann = shard.member("news");
+    shard.wire(ann).room = 1;
+    // The replies of one turn are kept as one piece.
+    for _ in 0..12 {
+        shard.reply(ann, &"x".repeat(100));
+    }
+    shard.flush();
+    assert_eq!(shard.table.ending(ann), Some(Ending::Slow));
+    shard.reply(ann, "bye");
+    shard.flush();
+    shard.wire(ann).room = usize::MAX;
+    shard.table.retry(ann);
+    shard.flush();
+    assert_eq!(shard.heard(ann).last().map(String::as_str), Some("bye"));
+}
+
+#[test]
+fn what_waits_for_a_client_goes_with_it() {
+    let mut shard = Shard::new(LIMITS);
+    let ann = shard.member("news");
+    shard.wire(ann).room = 0;
+    shard.publish("news", "x");
+    shard.flush();
+    assert!(shard.table.backlog_bytes() > 0);
+    shard.table.remove(ann);
+    assert_eq!(shard.table.backlog_bytes(), 0);
+}
+
+#[test]
+fn a_channel_out_of_use_is_gone_after_the_turn() {
+    let mut shard = Shard::new(LIMITS);
+    let ann = shard.member("news");
+    shard.publish("news", "x");
+    shard.table.unsubscribe(ann, &name("news"));
+    shard.flush();
+    assert_eq!(shard.table.sizes(), (1, 0, 0));
+}
+
+#[test]
+fn runs_of_different_channels_are_merged_each_for_itself() {
+    let mut shard = Shard::new(LIMITS);
+    let (ann, bob) = (shard.member("one"), shard.member("two"));
+    for channel in ["one", "two"] {
+        shard.publish(channel, &format!("{channel} a"));
+        shard.publish(channel, &format!("{channel} b"));
+    }
+    shard.flush();
+    assert_eq!(shard.heard(ann), ["one a", "one b"]);
+    assert_eq!(shard.heard(bob), ["two a", "two b"]);
+    // The next turn's runs have the same places.
+    for text in ["c", "d"] {
+        shard.publish("one", text);
+    }
+    shard.flush();
+    assert_eq!(shard.heard(ann), ["c", "d"]);
 }

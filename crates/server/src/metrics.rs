@@ -52,15 +52,17 @@ pub(crate) enum Handshake {
     Origin,
     Disabled,
     Full,
+    AddressFull,
 }
 
 impl Handshake {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Accepted, "accepted"),
         (Self::BadRequest, "bad_request"),
         (Self::Origin, "forbidden_origin"),
         (Self::Disabled, "disabled"),
         (Self::Full, "full"),
+        (Self::AddressFull, "address_full"),
     ];
 }
 
@@ -136,7 +138,11 @@ pub(crate) fn render(node: &Node) -> String {
     for (transport, label) in Transport::ALL {
         page.sample("throng_connections", &[("transport", label)], metrics.connections(transport).get());
     }
-    page.family("throng_handshakes_total", "counter", "Upgrade requests by how they ended.");
+    page.family(
+        "throng_handshakes_total",
+        "counter",
+        "Upgrade requests, and connections refused before any, by how they ended.",
+    );
     for (result, label) in Handshake::ALL {
         page.sample(
             "throng_handshakes_total",

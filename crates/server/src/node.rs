@@ -13,6 +13,9 @@ use crate::metrics::Metrics;
 use crate::session::Rules;
 use crate::shard::ShardCommand;
 
+/// How often a publisher that waits looks for room.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// What all shards and the listener of a server share.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -48,20 +51,22 @@ impl Node {
         self.metrics.shards_alive.get() >= self.metrics.shards.len() as u64
     }
 
-    /// Publishes an event to a channel. While a shard's queue is full the publisher is paced: it waits for room as long as
-    /// `publish_wait` allows.
+    /// Publishes an event to a channel. While a shard's queue is full the publisher is paced: it waits for room, no longer than
+    /// `wait`.
     ///
     /// # Errors
     ///
     /// [`EngineError::Busy`] when there was no room in all that time; nothing was published.
-    pub(crate) async fn publish(&self, channel: &ChannelName, event: Event) -> Result<(), EngineError> {
-        /// How often a publisher that waits looks for room.
-        const RETRY: Duration = Duration::from_millis(1);
-
+    pub(crate) async fn publish(
+        &self,
+        channel: &ChannelName,
+        event: Event,
+        wait: Duration,
+    ) -> Result<(), EngineError> {
         let mut outcome = self.engine.publish(channel, event.clone()).await;
-        if outcome.is_err() {
+        if outcome.is_err() && !wait.is_zero() {
             self.metrics.publishers_paced.add(1);
-            let deadline = Instant::now() + self.settings.shards.publish_wait;
+            let deadline = Instant::now() + wait;
             while outcome.is_err() && Instant::now() < deadline {
                 tokio::time::sleep(RETRY).await;
                 outcome = self.engine.publish(channel, event.clone()).await;
@@ -74,8 +79,28 @@ impl Node {
         outcome
     }
 
+    /// Waits, no longer than `wait`, until the queues that the channel's publications enter are short.
+    ///
+    /// For those who publish a lot in one go: they would fill the queues, and whoever publishes little would find no room and
+    /// wait behind all of it.
+    pub(crate) async fn ease(&self, channel: &ChannelName, wait: Duration) {
+        /// Broadcasts that a shard works off soon, whoever listens to them.
+        const SHORT: usize = 64;
+
+        let deadline = Instant::now() + wait;
+        let mut looks = 0;
+        while self.fanout.is_crowded(channel, SHORT) && Instant::now() < deadline {
+            // The queue of the publisher's own shard empties as soon as the shard has its turn.
+            match looks {
+                0..2 => tokio::task::yield_now().await,
+                _ => tokio::time::sleep(RETRY).await,
+            }
+            looks += 1;
+        }
+    }
+
     /// Gives a shard's new subscriber of a channel its position: all events above it will reach the shard. `first` says that
-    /// the shard had no subscriber of the channel before.
+    /// the shard had no subscriber of the channel before; if it fails then, the shard is not in the channel.
     pub(crate) async fn subscribe(
         &self,
         channel: &ChannelName,
@@ -87,7 +112,11 @@ impl Node {
         }
         // The shard must be able to receive before the position is read, or what is published in between is lost.
         self.directory().join(channel, shard);
-        self.engine.subscribe(channel).await
+        let position = self.engine.subscribe(channel).await;
+        if position.is_err() {
+            self.directory().leave(channel, shard);
+        }
+        position
     }
 
     /// Notes that the shard's last subscriber of a channel is gone.

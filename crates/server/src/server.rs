@@ -82,7 +82,8 @@ impl ServerBuilder {
         let listen_error = |source| StartError::Listen { address, source };
         let listener = bind(address).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let possible = FileLimit::raise().connections();
+        // Each shard's runtime has descriptors of its own.
+        let possible = FileLimit::raise().connections().saturating_sub(4 * settings.shards.count).max(1);
         let limit = settings.client.connection_limit.map_or(possible, |wanted| wanted.min(possible));
         let admission = Arc::new(Admission::new(&settings, limit));
         let node = Arc::new(Node::new(settings));
@@ -139,6 +140,8 @@ fn start_shard(id: ShardId, node: &Arc<Node>) -> Result<ShardThread, StartError>
         // Whoever waits for either message may have given up; the shard runs, and ends, all the same.
         let _ = ready.send(Ok(()));
         let left = runtime.block_on(unconstrained(shard::run(id, Arc::clone(&node))));
+        // Only then are all of the shard's sockets closed.
+        drop(runtime);
         let _ = sender.send(left);
     };
     thread::Builder::new().name(format!("shard-{}", id.index())).spawn(body).map_err(error)?;
@@ -188,9 +191,9 @@ pub struct ShardFailure {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Clients that were connected when it began and left in time.
+    /// Clients that were connected when it began, answered their close frame and left.
     pub closed: usize,
-    /// Clients that were still there at its end and were cut.
+    /// Clients that did not answer in `shutdown.close_timeout`, or were still there at the end, and were cut.
     pub cut: usize,
 }
 
@@ -255,17 +258,19 @@ impl Running {
         self.command(|| ShardCommand::Stop);
         let mut cut = 0;
         let deadline = tokio::time::Instant::now() + self.node.settings.shutdown.timeout;
-        for shard in std::mem::take(&mut self.shards) {
-            let ShardThread { id, mut ended } = shard;
-            let left = match tokio::time::timeout_at(deadline, &mut ended).await {
+        // A shard leaves the list when it has ended, so that a shutdown that is dropped still cuts the others.
+        while let Some(ShardThread { id, ended }) = self.shards.last_mut() {
+            let left = match tokio::time::timeout_at(deadline, &mut *ended).await {
                 Ok(left) => left,
                 Err(_) => {
-                    self.node.fanout().queue(id).control(ShardCommand::Cut);
+                    self.node.fanout().queue(*id).control(ShardCommand::Cut);
                     ended.await
                 }
             };
             // A shard that did not say how it ended died of a panic and took its clients along.
-            cut += left.unwrap_or_default();
+            let died_with = || self.node.metrics.shards[id.index()].clients.get();
+            cut += left.unwrap_or_else(|_| usize::try_from(died_with()).unwrap_or(usize::MAX));
+            self.shards.pop();
         }
         self.tasks.wait().await;
         ShutdownReport { closed: before.saturating_sub(cut), cut }

@@ -35,11 +35,21 @@ impl AllowedOrigins {
     pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let Some(origin) = origin else { return true };
         let origin = origin.to_ascii_lowercase();
+        if !is_origin(&origin) {
+            return false;
+        }
         match &self.patterns {
             Some(patterns) => patterns.iter().any(|pattern| matches(pattern, &origin)),
             None => is_own_or_loopback(&origin, host),
         }
     }
+}
+
+/// Whether the text is `null` or `scheme://host[:port]` (RFC 6454 section 7): a path behind it could end in what a pattern or
+/// the name of this machine ends in.
+fn is_origin(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+    text == "null" || text.split_once("://").is_some_and(|(_, authority)| authority.bytes().all(plain))
 }
 
 fn is_own_or_loopback(origin: &str, host: Option<&str>) -> bool {
@@ -104,6 +114,14 @@ mod tests {
         AllowedOrigins::new(Some(&patterns)).allows(Some(origin), Some("api.example"))
     }
 
+    #[test]
+    fn text_that_is_no_origin_is_refused() {
+        assert!(!allows_by_default("http://evil.example/.localhost", "localhost"));
+        assert!(!allows(&["https://*.example"], "https://evil.test/.example"));
+        assert!(!allows(&["*"], "anything"));
+        assert!(allows(&["*"], "null"));
+    }
+
     fn allows_by_default(origin: &str, host: &str) -> bool {
         AllowedOrigins::new(None).allows(Some(origin), Some(host))
     }
@@ -125,11 +143,11 @@ mod tests {
         assert!(allows(&["*"], "null"));
         assert!(allows(&["https://*.example"], "https://App.Example"));
         assert!(allows(&["HTTPS://*.example:8*3"], "https://a.b.example:8443"));
-        assert!(allows(&["a*b*c"], "a-b-b-c"));
+        assert!(matches("a*b*c", "a-b-b-c"));
         assert!(!allows(&["https://*.example"], "https://app.example.evil.test"));
         assert!(!allows(&["https://*.example"], "http://app.example"));
         assert!(!allows(&["https://app.example"], "https://app.example:8443"));
-        assert!(!allows(&["a*b"], "a"));
+        assert!(!matches("a*b", "a"));
     }
 
     #[test]

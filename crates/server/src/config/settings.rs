@@ -230,7 +230,7 @@ impl Default for Echo {
 pub struct Shards {
     /// Number of shards, 1 to [`MAX_COUNT`](Self::MAX_COUNT). Default: the number of cores this process may use.
     pub count: usize,
-    /// Publications one shard's queue may hold. Default 4096.
+    /// Publications one shard's queue may hold. Default 1024.
     pub queue_capacity: usize,
     /// Time a publisher waits for room in the queues before it is refused. Default 250 ms.
     pub publish_wait: Duration,
@@ -247,7 +247,7 @@ impl Default for Shards {
     fn default() -> Self {
         Self {
             count: thread::available_parallelism().map_or(1, NonZero::get).min(Self::MAX_COUNT),
-            queue_capacity: 4096,
+            queue_capacity: 1024,
             publish_wait: Duration::from_millis(250),
             backlog_max_size: 256 * 1024 * 1024,
         }

@@ -5,7 +5,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request};
 use http_body_util::Full;
 
 use crate::metrics;
@@ -26,6 +26,10 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers a request that asks for no WebSocket.
 pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
+    let hosts = request.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version >= Version::HTTP_11) {
+        return text(StatusCode::BAD_REQUEST, "one Host header is needed\n");
+    }
     let settings = &node.settings;
     let path = request.uri.path();
     let websocket =

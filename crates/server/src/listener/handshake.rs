@@ -1,6 +1,6 @@
 use http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, request};
 use throng_protocol::{ChannelName, Format};
@@ -79,6 +79,16 @@ pub(crate) fn upgrade(
 fn check(request: &request::Parts) -> Result<HeaderValue, Refused> {
     if request.method != Method::GET || request.version < http::Version::HTTP_11 {
         return Err(bad(StatusCode::BAD_REQUEST, "a WebSocket handshake is a GET of HTTP/1.1\n"));
+    }
+    let count = |name: http::HeaderName| request.headers.get_all(name).iter().count();
+    let repeated = [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, ORIGIN].into_iter().any(|name| count(name) > 1);
+    if count(HOST) != 1 || repeated {
+        let message = "one Host and no header of the handshake twice: that is the rule\n";
+        return Err(bad(StatusCode::BAD_REQUEST, message));
+    }
+    // Its body would be read as frames here and as something else by a proxy in between.
+    if request.headers.contains_key(CONTENT_LENGTH) || request.headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad(StatusCode::BAD_REQUEST, "a WebSocket handshake has no body\n"));
     }
     if !tokens(&request.headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
         return Err(bad(StatusCode::BAD_REQUEST, "the Connection header does not say Upgrade\n"));
@@ -233,7 +243,27 @@ mod tests {
         assert_eq!(status("/echo", &[("sec-websocket-version", "8")]), 426);
         assert_eq!(status("/echo", &[("sec-websocket-key", "short")]), 400);
         assert_eq!(status("/echo", &[("connection", "close")]), 400);
+        assert_eq!(status("/echo", &[("content-length", "5")]), 400);
+        assert_eq!(status("/echo", &[("transfer-encoding", "chunked")]), 400);
         assert_eq!(status("/nowhere", &[]), 404);
+    }
+
+    #[test]
+    fn what_must_stand_once_must_not_stand_twice_or_lack() {
+        let settings = Settings::default();
+        let origins = AllowedOrigins::new(None);
+        for (name, again) in [
+            ("host", "other"),
+            ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ("origin", "http://127.0.0.1"),
+        ] {
+            let mut twice = request("/echo", &[("origin", "http://127.0.0.1:8080")]);
+            twice.headers.append(name, HeaderValue::from_static(again));
+            assert_eq!(upgrade(&twice, &settings, &origins).unwrap_err().status, 400, "{name}");
+        }
+        let mut without = request("/echo", &[]);
+        without.headers.remove(HOST);
+        assert_eq!(upgrade(&without, &settings, &origins).unwrap_err().status, 400);
     }
 
     #[test]

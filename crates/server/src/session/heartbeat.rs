@@ -18,8 +18,8 @@ pub(crate) enum PingStyle {
 pub(crate) enum Beat {
     /// Nothing yet.
     Nothing,
-    /// Send a ping.
-    Ping,
+    /// Send a ping; where it can carry a payload, this one, which the answer must bring back.
+    Ping([u8; 4]),
     /// The client did not answer the last one in time.
     NoPong,
 }
@@ -33,8 +33,8 @@ pub(crate) struct Heartbeat {
     next_ping: Instant,
     /// Until when the answer to the last ping must be there.
     pong_due: Option<Instant>,
-    /// Whether a ping has not been answered.
-    outstanding: bool,
+    /// The payload of a ping that has not been answered. It is random: who does not read cannot answer.
+    outstanding: Option<[u8; 4]>,
 }
 
 impl Heartbeat {
@@ -42,7 +42,7 @@ impl Heartbeat {
         // The id is random; its low bits are as good as any other random number.
         let share = f64::from((client.as_u128() & 0xffff) as u16) / f64::from(u16::MAX);
         let first = settings.client.ping_interval.unwrap_or_default().mul_f64(0.5 + share / 2.0);
-        Self { next_ping: now + first, pong_due: None, outstanding: false }
+        Self { next_ping: now + first, pong_due: None, outstanding: None }
     }
 
     /// When [`poll`](Self::poll) has something to say; `None` if never.
@@ -61,15 +61,23 @@ impl Heartbeat {
             return Beat::Nothing;
         }
         self.next_ping = now + interval;
-        self.outstanding = true;
+        let [.., a, b, c, d] = ClientId::random().as_u128().to_be_bytes();
+        self.outstanding = Some([a, b, c, d]);
         self.pong_due = settings.client.pong_timeout.map(|timeout| now + timeout);
-        Beat::Ping
+        Beat::Ping([a, b, c, d])
     }
 
-    /// Takes a pong; false if no ping waited for one.
+    /// Takes a pong of the protocol; false if no ping waited for one.
     pub(crate) fn pong(&mut self) -> bool {
         self.pong_due = None;
-        std::mem::take(&mut self.outstanding)
+        self.outstanding.take().is_some()
+    }
+
+    /// Takes a pong frame. One that does not answer the last ping counts for nothing (RFC 6455 section 5.5.3 allows it).
+    pub(crate) fn pong_frame(&mut self, payload: &[u8]) {
+        if self.outstanding.is_some_and(|expected| expected == payload) {
+            self.pong();
+        }
     }
 }
 
@@ -99,16 +107,16 @@ mod tests {
     fn a_ping_that_is_answered_is_followed_by_the_next() {
         let (mut heartbeat, now) = heartbeat(0xffff);
         assert_eq!(heartbeat.poll(&Settings::default(), now), Beat::Nothing);
-        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping);
+        assert!(matches!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping(_)));
         assert!(heartbeat.pong());
         assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL * 2));
-        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL * 2), Beat::Ping);
+        assert!(matches!(heartbeat.poll(&Settings::default(), now + INTERVAL * 2), Beat::Ping(_)));
     }
 
     #[test]
     fn a_ping_that_is_not_answered_in_time_is_reported() {
         let (mut heartbeat, now) = heartbeat(0xffff);
-        assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping);
+        assert!(matches!(heartbeat.poll(&Settings::default(), now + INTERVAL), Beat::Ping(_)));
         assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL + TIMEOUT));
         assert_eq!(heartbeat.poll(&Settings::default(), now + INTERVAL + TIMEOUT), Beat::NoPong);
     }
@@ -120,6 +128,18 @@ mod tests {
         heartbeat.poll(&Settings::default(), now + INTERVAL);
         assert!(heartbeat.pong());
         assert!(!heartbeat.pong());
+    }
+
+    #[test]
+    fn a_pong_frame_must_bring_the_pings_payload_back() {
+        let (mut heartbeat, now) = heartbeat(0xffff);
+        let Beat::Ping(payload) = heartbeat.poll(&Settings::default(), now + INTERVAL) else {
+            panic!("no ping")
+        };
+        heartbeat.pong_frame(b"");
+        assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL + TIMEOUT));
+        heartbeat.pong_frame(&payload);
+        assert_eq!(heartbeat.deadline(&Settings::default()), Some(now + INTERVAL * 2));
     }
 
     #[test]

@@ -4,10 +4,12 @@ mod channels;
 mod heartbeat;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use throng_protocol::{
-    ChannelName, ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, Format,
-    Outcome, Payload, Publication, PublishRequest, Reply, Request, SubRefreshRequest, SubscribeRequest,
+    ChannelName, ChannelNameError, ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode,
+    ErrorCode, Format, Limits, Outcome, Payload, Publication, PublishRequest, Reply, Request,
+    SubRefreshRequest, SubscribeRequest,
 };
 use throng_registry::ClientId;
 
@@ -22,6 +24,8 @@ pub(crate) struct Rules {
     anonymous: bool,
     /// Whether a token is ignored: without any key to check it, but only where nobody from outside can connect.
     ignore_tokens: bool,
+    /// Whether the log says already that tokens are ignored.
+    told_of_tokens: AtomicBool,
     channel_limit: usize,
     channel_bytes: usize,
     ping_seconds: u32,
@@ -34,6 +38,7 @@ impl Rules {
         Self {
             anonymous: settings.anonymous_allowed(),
             ignore_tokens: settings.listens_on_loopback(),
+            told_of_tokens: AtomicBool::new(false),
             channel_limit: settings.client.channel_limit,
             channel_bytes: settings.channel.max_length,
             ping_seconds: ping.map_or(0, |interval| u32::try_from(interval.as_secs()).unwrap_or(u32::MAX)),
@@ -123,6 +128,11 @@ impl Session {
         if !request.token.is_empty() && !self.rules.ignore_tokens {
             return Decision::Close(DisconnectCode::InvalidToken);
         }
+        if !request.token.is_empty() && !self.rules.told_of_tokens.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "tokens are ignored: no key to check them is configured, and only this machine can connect"
+            );
+        }
         if !self.rules.anonymous {
             return BAD_REQUEST;
         }
@@ -144,10 +154,10 @@ impl Session {
             return BAD_REQUEST;
         }
         let name = ChannelName::parse(&request.channel, self.rules.channel_bytes);
-        if let Ok(name) = &name
-            && subscriptions.contains(name)
-        {
-            return refuse(id, ErrorCode::AlreadySubscribed);
+        match &name {
+            Err(ChannelNameError::TooLong { .. }) => return refuse(id, ErrorCode::BadRequest),
+            Ok(name) if subscriptions.contains(name) => return refuse(id, ErrorCode::AlreadySubscribed),
+            Ok(_) | Err(_) => {}
         }
         if subscriptions.count() >= self.rules.channel_limit {
             return refuse(id, ErrorCode::LimitExceeded);
@@ -156,6 +166,11 @@ impl Session {
             return BAD_REQUEST;
         }
         match channels::resolve(&request.channel, name).and_then(channels::may_subscribe) {
+            Ok(_) if request.kind != 0 => refuse(id, wrong_kind(request.kind)),
+            // A check that cannot be made is a refusal.
+            Ok(_) if !request.token.is_empty() && !self.rules.ignore_tokens => {
+                refuse(id, ErrorCode::PermissionDenied)
+            }
             // Tags filters need a namespace that allows them.
             Ok(_) if request.tf.is_some() => refuse(id, ErrorCode::BadRequest),
             Ok(channel) => Decision::Subscribe { id, channel },
@@ -180,7 +195,8 @@ impl Session {
             Ok(channel) => channel,
             Err(error) => return refuse(id, error),
         };
-        if !self.is_publishable(&request.data) {
+        // Only streams can be published to; keys belong to maps.
+        if request.kind != 0 || !self.is_publishable(&request.data) {
             return refuse(id, ErrorCode::BadRequest);
         }
         let info =
@@ -192,7 +208,8 @@ impl Session {
     /// Data must be JSON whatever the publisher speaks, or one Protobuf client could disconnect every JSON subscriber. A
     /// JSON command's data has been checked when the command was decoded.
     fn is_publishable(&self, data: &Payload) -> bool {
-        !data.is_empty() && (self.format == Format::Json || data.is_json())
+        let is_json = || data.is_json_within(Limits::default().nesting);
+        !data.is_empty() && (self.format == Format::Json || is_json())
     }
 
     /// Answers a command for a feature that this server lacks, once the channel's name has been judged.
@@ -223,6 +240,15 @@ impl Session {
             true => refuse(id, ErrorCode::NotAvailable),
             false => refuse(id, ErrorCode::PermissionDenied),
         }
+    }
+}
+
+/// Why a stream cannot be subscribed to as something else: a map (1 to 3) or a shared poll (4).
+const fn wrong_kind(kind: i32) -> ErrorCode {
+    match kind {
+        1..=3 => ErrorCode::PermissionDenied,
+        4 => ErrorCode::NotAvailable,
+        _ => ErrorCode::BadRequest,
     }
 }
 

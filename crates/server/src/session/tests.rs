@@ -136,6 +136,8 @@ fn a_subscribe_is_checked_in_the_order_of_the_reference() {
         let delta = delta.into();
         request(SubscribeRequest { channel: "a".into(), delta, ..SubscribeRequest::default() })
     };
+    let of_kind =
+        |kind| request(SubscribeRequest { channel: "a".into(), kind, ..SubscribeRequest::default() });
     let filtered = request(SubscribeRequest {
         channel: "a".into(),
         tf: Some(Box::default()),
@@ -156,12 +158,30 @@ fn a_subscribe_is_checked_in_the_order_of_the_reference() {
         (subscribe("$private"), NONE, refused(ErrorCode::PermissionDenied)),
         (subscribe("news#42"), NONE, refused(ErrorCode::PermissionDenied)),
         (filtered, NONE, refused(ErrorCode::BadRequest)),
+        (of_kind(1), NONE, refused(ErrorCode::PermissionDenied)),
+        (of_kind(4), NONE, refused(ErrorCode::NotAvailable)),
+        (of_kind(-1), NONE, refused(ErrorCode::BadRequest)),
     ] {
         let text = format!("{command:?}");
         assert_eq!(open().handle(command, &subscriptions), expected, "{text}");
     }
-    assert_eq!(open().handle(subscribe(&"x".repeat(256)), &NONE), refused(ErrorCode::BadRequest));
+    assert_eq!(open().handle(subscribe(&"x".repeat(256)), &full()), refused(ErrorCode::BadRequest));
     assert!(matches!(open().handle(subscribe(&"x".repeat(255)), &NONE), Decision::Subscribe { .. }));
+}
+
+#[test]
+fn a_subscription_token_is_ignored_on_loopback_and_refused_elsewhere() {
+    let subscribe = || {
+        let (channel, token) = ("a".into(), "t".into());
+        request(SubscribeRequest { channel, token, ..SubscribeRequest::default() })
+    };
+    assert!(matches!(open().handle(subscribe(), &NONE), Decision::Subscribe { .. }));
+    let mut public = Settings::default();
+    public.http_server.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    public.client.allow_anonymous_connect_without_token = true;
+    let mut session = fresh(Format::Json, &public);
+    session.handle(request(ConnectRequest::default()), &NONE);
+    assert_eq!(session.handle(subscribe(), &NONE), refused(ErrorCode::PermissionDenied));
 }
 
 #[test]

@@ -121,8 +121,12 @@ pub(crate) struct Shard {
     timers: RefCell<Timers>,
     turn: Cell<Option<Waker>>,
     stopping: Cell<bool>,
+    /// Clients that were told of the stop and did not answer in time.
+    unanswered: Cell<usize>,
     /// A client has gone since the last turn.
     departed: Cell<bool>,
+    /// A turn is under way. It stays true if the turn panics.
+    in_turn: Cell<bool>,
 }
 
 impl Shard {
@@ -140,9 +144,23 @@ impl Shard {
             timers: RefCell::default(),
             turn: Cell::new(None),
             stopping: Cell::new(false),
+            unanswered: Cell::new(0),
             departed: Cell::new(false),
+            in_turn: Cell::new(false),
             node,
         }
+    }
+
+    /// Notes that a client did not answer its close frame in time.
+    pub(crate) fn count_unanswered(&self) {
+        if self.stopping.get() {
+            self.unanswered.set(self.unanswered.get() + 1);
+        }
+    }
+
+    /// Whether a turn is under way, or was when the shard died.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        self.in_turn.get()
     }
 
     /// Has the turn task run once all connections that are ready have been heard.
@@ -162,6 +180,8 @@ impl Shard {
     pub(crate) fn set_deadline(&self, slot: Slot, deadline: Option<Instant>) {
         let mut table = self.table.borrow_mut();
         let Some(conn) = table.attachment_mut(slot) else { return };
+        // What has fired was the deadline that is replaced here.
+        conn.fired = false;
         let before = std::mem::replace(&mut conn.deadline, deadline);
         if before == deadline {
             return;
@@ -184,7 +204,8 @@ impl Shard {
         let position = self.node.subscribe(channel, self.id, first).await;
         let unused = match &position {
             Ok(start) => self.table.borrow_mut().subscribe(slot, channel, start.get()),
-            Err(_) => self.table.borrow_mut().abandon(channel),
+            // A first subscription that failed has left nothing behind.
+            Err(_) => self.table.borrow_mut().abandon(channel) && !first,
         };
         if unused {
             self.node.unsubscribe(channel, self.id);

@@ -21,23 +21,27 @@ const TURN_DELIVERIES: usize = 16_384;
 /// Queue entries after which a turn ends.
 const TURN_ENTRIES: usize = 256;
 
-/// Runs a shard until it is told to stop and its last client has gone, or to cut. Returns how many clients were left.
+/// Runs a shard until it is told to stop and its last client has gone, or to cut. Returns how many clients
+/// were cut.
 ///
 /// Must run in a local runtime or a `LocalSet`, outside tokio's cooperative budget: within it, sockets look full after a few
 /// hundred writes in one task.
 pub(crate) async fn run(id: ShardId, node: Arc<Node>) -> usize {
     let shard = Rc::new(Shard::new(id, node));
-    let mut turns = Turns { pending: VecDeque::new(), drained: Vec::new(), cut: false, peak: 0 };
+    let mut turns = Turns { pending: VecDeque::new(), cut: false, peak: 0 };
     let mut sleep = Box::pin(sleep_until(tokio::time::Instant::now()));
     loop {
         poll_fn(|cx| shard.poll_work(cx, sleep.as_mut(), turns.pending.is_empty())).await;
+        shard.in_turn.set(true);
         turns.turn(&shard);
+        shard.in_turn.set(false);
         let left = shard.table.borrow().sizes().0;
         if turns.cut || (shard.stopping.get() && left == 0) {
             shard.publish_metrics();
-            return left;
+            return left + shard.unanswered.get();
         }
-        if !turns.pending.is_empty() || shard.table.borrow().needs_flush() {
+        // Where there is more to do at once, the connections and the runtime's driver come first.
+        if !turns.pending.is_empty() || !shard.node.fanout().queue(id).is_empty() {
             tokio::task::yield_now().await;
         }
     }
@@ -48,7 +52,6 @@ type Entry = QueueEntry<Broadcast, ShardCommand>;
 struct Turns {
     /// Entries taken from the queue that did not fit into the last turn.
     pending: VecDeque<Entry>,
-    drained: Vec<Entry>,
     cut: bool,
     /// Most clients that the shard had since it last gave memory back.
     peak: usize,
@@ -59,8 +62,7 @@ impl Turns {
     fn turn(&mut self, shard: &Rc<Shard>) {
         let queue = shard.node.fanout().queue(shard.id);
         if self.pending.is_empty() {
-            queue.drain(TURN_ENTRIES, &mut self.drained);
-            self.pending.extend(self.drained.drain(..));
+            queue.drain(TURN_ENTRIES, &mut self.pending);
         }
         let mut deliveries = 0;
         while deliveries < TURN_DELIVERIES

@@ -53,16 +53,18 @@ pub(super) fn serve<D: Dialogue>(
     let presence = Presence::new(shard, slot, client, transport, seat);
     tracing::debug!(connection = %client, %peer, ?transport, shard = shard.id.index(), "open");
     let mut socket = Socket::new(Rc::clone(shard), slot, stream, frame_limits(shard, &route), leftover);
-    shard.send(slot, |out| out.extend_from_slice(&answer));
+    let answer = answer.into_boxed_slice();
     async move {
-        let end = match dialogue.begin(&socket).await {
+        // The answer goes out behind the entry into the room, so that whoever has it is a member. No turn can come between as
+        // long as the engine answers inline; one that does not must have deliveries held back until here.
+        let refused = dialogue.begin(&socket).await;
+        socket.shard.send(socket.slot, |out| out.extend_from_slice(&answer));
+        drop(answer);
+        let end = match refused {
             Some(farewell) => End::Farewell(farewell),
             None => converse(&mut socket, &mut dialogue).await,
         };
         presence.leave();
-        if end == End::Slow {
-            tracing::info!(connection = %presence.client, ?transport, "too much waited for the client; closing it as slow");
-        }
         let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
         tracing::debug!(connection = %presence.client, code, reason, "closed");
     }
@@ -105,14 +107,32 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
                 }
             }
             Input::Flushed => {}
+            Input::Timer if socket.is_stalled() => return End::Farewell(NOT_FINISHED),
             Input::Timer => {
                 if let Some(farewell) = dialogue.timer(socket, now()) {
                     return End::Farewell(farewell);
                 }
             }
             Input::Stop(code) => return End::Farewell(dialogue.farewell(code)),
-            Input::Ended(Ending::Slow) => return End::Slow,
-            Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return End::Gone,
+            Input::Ended(ending) => return ended(socket, ending),
+            Input::Closed => return End::Gone,
+        }
+    }
+}
+
+/// A message was begun and not finished in the time between two pings. It would hold its memory for ever otherwise.
+const NOT_FINISHED: Farewell = Farewell { code: 1008, reason: "a message was not finished in time" };
+
+/// What the table's verdict means for the connection.
+fn ended(socket: &Socket, ending: Ending) -> End {
+    tracing::debug!(shard = socket.shard.id.index(), ?ending, "the client must go");
+    match ending {
+        Ending::Slow => End::Slow,
+        Ending::Evicted | Ending::WriteError(_) => End::Gone,
+        Ending::Panicked => {
+            socket.shard.node.metrics.panics.add(1);
+            tracing::error!(shard = socket.shard.id.index(), "writing to a client panicked");
+            End::Gone
         }
     }
 }
@@ -137,14 +157,18 @@ fn receive(
 
 async fn handle(socket: &Socket, dialogue: &mut impl Dialogue, events: Vec<Inbound>) -> Option<End> {
     for event in events {
+        // What the client still says does not count once it must go.
+        if socket.is_called_away() {
+            return None;
+        }
         match event {
             Inbound::Message(kind, data) => {
                 if let Some(farewell) = dialogue.message(socket, kind, data).await {
                     return Some(End::Farewell(farewell));
                 }
             }
-            Inbound::Ping(data) => socket.send(Opcode::Pong, &data),
-            Inbound::Pong => dialogue.pong(),
+            Inbound::Ping(data) => socket.send_control(Opcode::Pong, &data),
+            Inbound::Pong(data) => dialogue.pong(&data),
             Inbound::Close(code) => return Some(End::Peer(code)),
         }
     }
@@ -164,12 +188,19 @@ fn violation(error: FrameError) -> Farewell {
 /// Ends a connection: the close frame behind all that waits, then the peer's, within the deadline. Returns what was said.
 async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
     let patience = socket.shard.node.settings.shutdown.close_timeout;
-    match end {
-        End::Farewell(farewell) => {
-            say(socket, farewell);
-            wait_for_close(socket, patience, true).await;
-            (farewell.code, farewell.reason)
+    let farewell = match end {
+        End::Farewell(farewell) => Some(farewell),
+        End::Slow => Some(DisconnectCode::Slow.into()),
+        End::Peer(_) | End::Gone => None,
+    };
+    if let Some(farewell) = farewell {
+        say(socket, farewell);
+        if !wait_for_close(socket, patience, true).await {
+            socket.shard.count_unanswered();
         }
+        return (farewell.code, farewell.reason);
+    }
+    match end {
         End::Peer(code) => {
             let answer =
                 code.map_or_else(|| frame::encode(Opcode::Close, b""), |code| frame::encode_close(code, ""));
@@ -177,13 +208,7 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
             wait_for_close(socket, patience, false).await;
             (code.unwrap_or(NO_STATUS), "closed by the client")
         }
-        End::Slow => {
-            let farewell = Farewell::from(DisconnectCode::Slow);
-            say(socket, farewell);
-            wait_for_close(socket, patience, true).await;
-            (farewell.code, farewell.reason)
-        }
-        End::Gone => (ABNORMAL, "connection lost"),
+        End::Farewell(_) | End::Slow | End::Gone => (ABNORMAL, "connection lost"),
     }
 }
 
@@ -196,14 +221,19 @@ fn say(socket: &Socket, farewell: Farewell) {
     socket.shard.send(socket.slot, |out| out.extend_from_slice(&close));
 }
 
-/// Waits until all is written and, if it is awaited, the peer's close frame is there. What else comes in is thrown away.
-async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool) {
+/// Most bytes that are read, in reads of one buffer each, while a close frame is awaited.
+const LAST_READS: usize = 256;
+
+/// Waits until all is written and, if it is awaited, the peer's close frame is there. What else comes in is thrown away. False
+/// if the peer took or said nothing in time.
+async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool) -> bool {
     socket.shard.set_deadline(socket.slot, Some(now() + patience));
     loop {
         match socket.next(Reading::Never, |_, _, _| ()).await {
             Input::Flushed => break,
             Input::Read { .. } | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
-            Input::Timer | Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return,
+            Input::Timer => return false,
+            Input::Ended(_) | Input::Closed => return true,
         }
     }
     // After a violation no close frame can be understood any more: the end of the stream is what is waited for. The client
@@ -212,14 +242,20 @@ async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool)
         socket.shut_down().await;
     }
     let mut awaited = peer_too;
-    while awaited {
+    let mut reads = 0;
+    while awaited && reads < LAST_READS {
         let heard = |_: &Shard, _: Slot, event: Event<'_>| awaited &= !matches!(event, Event::Close(_));
         match socket.next(Reading::Always, heard).await {
-            Input::Read { .. } => tokio::task::yield_now().await,
+            Input::Read { .. } => {
+                reads += 1;
+                tokio::task::yield_now().await;
+            }
             Input::Flushed | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
-            Input::Timer | Input::Ended(Ending::WriteError(_) | Ending::Panicked) | Input::Closed => return,
+            Input::Timer => return false,
+            Input::Ended(_) | Input::Closed => return true,
         }
     }
+    true
 }
 
 /// A client's place in its shard and node. Leaves no trace when it is dropped, also if that is because of a panic.
@@ -249,7 +285,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.shard.is_in_turn() {
             self.shard.node.metrics.panics.add(1);
             tracing::error!(connection = %self.client, "a connection's task panicked");
         }

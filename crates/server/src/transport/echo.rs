@@ -55,8 +55,8 @@ impl Dialogue for Echo {
         None
     }
 
-    fn pong(&mut self) {
-        self.heartbeat.pong();
+    fn pong(&mut self, payload: &[u8]) {
+        self.heartbeat.pong_frame(payload);
     }
 
     fn deadline(&self, settings: &Settings) -> Option<Instant> {
@@ -80,8 +80,8 @@ impl Dialogue for Echo {
 pub(super) fn beat(heartbeat: &mut Heartbeat, socket: &Socket, now: Instant) -> Option<Farewell> {
     match heartbeat.poll(&socket.shard.node.settings, now) {
         Beat::Nothing => None,
-        Beat::Ping => {
-            socket.send(Opcode::Ping, b"");
+        Beat::Ping(payload) => {
+            socket.send_control(Opcode::Ping, &payload);
             None
         }
         Beat::NoPong => Some(DisconnectCode::NoPong.into()),

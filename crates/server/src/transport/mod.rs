@@ -70,7 +70,7 @@ pub(crate) trait Dialogue {
     async fn message(&mut self, socket: &Socket, kind: MessageKind, data: Bytes) -> Option<Farewell>;
 
     /// Takes a pong frame.
-    fn pong(&mut self);
+    fn pong(&mut self, payload: &[u8]);
 
     /// When [`timer`](Self::timer) wants to be called.
     fn deadline(&self, settings: &Settings) -> Option<Instant>;

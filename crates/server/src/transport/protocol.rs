@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use throng_engine::{Event, Message};
@@ -27,6 +27,8 @@ pub(super) struct Protocol {
     heartbeat: Option<Heartbeat>,
     /// Until when the connect command must be there.
     stale: Instant,
+    /// When a publication was last refused because there was no room for it.
+    refused: Option<Instant>,
 }
 
 /// Replies of one message to be sent as one frame.
@@ -42,6 +44,7 @@ impl Protocol {
             ping_style,
             heartbeat: None,
             stale: now() + shard.node.settings.client.stale_close_delay,
+            refused: None,
         }
     }
 
@@ -99,7 +102,7 @@ impl Protocol {
     }
 
     async fn publish(
-        &self,
+        &mut self,
         socket: &Socket,
         channel: &ChannelName,
         publication: Publication,
@@ -108,8 +111,16 @@ impl Protocol {
         // Whoever has to wait for room should have had the answers to what came before.
         self.send(socket, replies);
         let event = Event::new(Message::Publication(Box::new(publication)));
-        let outcome = socket.shard.node.publish(channel, event).await;
-        outcome.map(|()| Outcome::Publish(PublishResult::default())).map_err(|_| ErrorCode::TooManyRequests)
+        // Whoever was refused just now is refused at once, or a frame full of publications would take many waits.
+        let wait = socket.shard.node.settings.shards.publish_wait;
+        let wait = if self.refused.is_some_and(|at| now() < at + wait) { Duration::ZERO } else { wait };
+        match socket.publish(channel, event, wait).await {
+            Ok(()) => Ok(Outcome::Publish(PublishResult::default())),
+            Err(_) => {
+                self.refused = Some(now());
+                Err(ErrorCode::TooManyRequests)
+            }
+        }
     }
 
     /// Puts the replies so far into the outbox as one frame.
@@ -157,6 +168,9 @@ impl Dialogue for Protocol {
         let mut replies = Replies::default();
         let mut farewell = None;
         for command in self.format.decode_commands(data, &self.limits(&socket.shard)) {
+            if socket.is_called_away() {
+                break;
+            }
             let decision = match command {
                 Ok(command) => {
                     let table = socket.shard.table.borrow();
@@ -173,11 +187,11 @@ impl Dialogue for Protocol {
         farewell
     }
 
-    fn pong(&mut self) {
+    fn pong(&mut self, payload: &[u8]) {
         if self.ping_style == PingStyle::Frame
             && let Some(heartbeat) = &mut self.heartbeat
         {
-            heartbeat.pong();
+            heartbeat.pong_frame(payload);
         }
     }
 
@@ -192,9 +206,9 @@ impl Dialogue for Protocol {
         match heartbeat.poll(&socket.shard.node.settings, now) {
             Beat::Nothing => None,
             Beat::NoPong => Some(DisconnectCode::NoPong.into()),
-            Beat::Ping => {
+            Beat::Ping(payload) => {
                 match self.ping_style {
-                    PingStyle::Frame => socket.send(Opcode::Ping, b""),
+                    PingStyle::Frame => socket.send_control(Opcode::Ping, &payload),
                     PingStyle::Application => {
                         let mut ping = Replies::default();
                         ping.add(self.format, &Reply::Ping);

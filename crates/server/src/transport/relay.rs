@@ -58,11 +58,12 @@ impl Dialogue for Relay {
     async fn message(&mut self, socket: &Socket, kind: MessageKind, data: Bytes) -> Option<Farewell> {
         let message = Message::Relay { kind, data: Payload::new(data) };
         let event = Event::new(message).except(Origin(self.client.as_u128()));
-        socket.shard.node.publish(&self.room, event).await.err().map(|_| TRY_AGAIN_LATER)
+        let wait = socket.shard.node.settings.shards.publish_wait;
+        socket.publish(&self.room, event, wait).await.err().map(|_| TRY_AGAIN_LATER)
     }
 
-    fn pong(&mut self) {
-        self.heartbeat.pong();
+    fn pong(&mut self, payload: &[u8]) {
+        self.heartbeat.pong_frame(payload);
     }
 
     fn deadline(&self, settings: &Settings) -> Option<Instant> {

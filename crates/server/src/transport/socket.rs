@@ -1,14 +1,17 @@
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use throng_protocol::DisconnectCode;
+use throng_engine::EngineError;
 use throng_protocol::frame::{
     self, CloseFrame, Decoder, Event, FrameError, FrameLimits, MessageKind, Opcode,
 };
+use throng_protocol::{ChannelName, DisconnectCode};
 use throng_registry::{Ending, Slot};
 use tokio::io::ReadBuf;
 
@@ -25,6 +28,12 @@ pub(crate) struct Socket {
     leftover: Option<Box<Bytes>>,
     /// The table's verdict has been reported.
     ended: bool,
+    /// The deadline has passed, but there was something to read, which comes first: it may be the pong that is awaited.
+    deferred: bool,
+    /// A message was in progress at the last deadline and none has been finished since.
+    stalled: bool,
+    /// Publications since the last read, of which one may hold thousands.
+    streak: Cell<u8>,
 }
 
 /// What a connection's task waits for.
@@ -64,7 +73,7 @@ pub(super) enum Reading {
 pub(super) enum Inbound {
     Message(MessageKind, Bytes),
     Ping(Bytes),
-    Pong,
+    Pong(Bytes),
     /// The code of the close frame, if it had one.
     Close(Option<u16>),
 }
@@ -74,7 +83,7 @@ impl Inbound {
         match event {
             Event::Message { kind, data } => Self::Message(kind, Bytes::from(data.into_owned())),
             Event::Ping(data) => Self::Ping(Bytes::from(data.into_owned())),
-            Event::Pong(_) => Self::Pong,
+            Event::Pong(data) => Self::Pong(Bytes::from(data.into_owned())),
             Event::Close(frame) => Self::Close(frame.map(|CloseFrame { code, .. }| code)),
         }
     }
@@ -89,7 +98,18 @@ impl Socket {
         leftover: Bytes,
     ) -> Self {
         let leftover = (!leftover.is_empty()).then(|| Box::new(leftover));
-        Self { shard, slot, stream, decoder: Decoder::new(), limits, leftover, ended: false }
+        Self {
+            shard,
+            slot,
+            stream,
+            decoder: Decoder::new(),
+            limits,
+            leftover,
+            ended: false,
+            deferred: false,
+            stalled: false,
+            streak: Cell::new(0),
+        }
     }
 
     /// Waits for the next input. Events of bytes that came in are handed to `take` where they lie, in the shard's read
@@ -110,7 +130,7 @@ impl Socket {
         reading: Reading,
         take: &mut impl FnMut(&Shard, Slot, Event<'_>),
     ) -> Poll<Input> {
-        if let Some(signal) = self.poll_signal(cx) {
+        if let Some(signal) = self.poll_signal(cx, reading) {
             return Poll::Ready(signal);
         }
         let mut table = self.shard.table.borrow_mut();
@@ -130,17 +150,19 @@ impl Socket {
         let shard = Rc::clone(&self.shard);
         let mut buffer = shard.read_buffer.borrow_mut();
         let length = match self.poll_read(cx, &mut buffer) {
+            Poll::Pending if self.take_deadline() => return Poll::Ready(Input::Timer),
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Input::Closed),
             Poll::Ready(Ok(length)) => length,
         };
         shard.node.metrics.shards[shard.id.index()].bytes_received.add(length as u64);
+        self.streak.set(0);
         let more = length == buffer.len();
         Poll::Ready(Input::Read { outcome: self.decode(&mut buffer[..length], take), more })
     }
 
     /// What the shard has to say to this connection, if anything.
-    fn poll_signal(&mut self, cx: &Context<'_>) -> Option<Input> {
+    fn poll_signal(&mut self, cx: &Context<'_>, reading: Reading) -> Option<Input> {
         let mut table = self.shard.table.borrow_mut();
         if !self.ended
             && let Some(ending) = table.ending(self.slot)
@@ -153,7 +175,33 @@ impl Socket {
         if let Some(code) = conn.stop.take() {
             return Some(Input::Stop(code));
         }
-        std::mem::take(&mut conn.fired).then_some(Input::Timer)
+        if conn.fired && (self.deferred || reading != Reading::Always) {
+            conn.fired = false;
+            self.deferred = false;
+            return Some(Input::Timer);
+        }
+        self.deferred = conn.fired;
+        None
+    }
+
+    /// Whether the deadline has passed; it is reported once.
+    fn take_deadline(&mut self) -> bool {
+        self.deferred = false;
+        let mut table = self.shard.table.borrow_mut();
+        table.attachment_mut(self.slot).is_some_and(|conn| std::mem::take(&mut conn.fired))
+    }
+
+    /// Whether the connection must end, for a reason that [`next`](Self::next) will tell.
+    pub(super) fn is_called_away(&self) -> bool {
+        let table = self.shard.table.borrow();
+        let stop = table.attachment(self.slot).is_some_and(|conn| conn.stop.is_some());
+        stop || table.ending(self.slot).is_some()
+    }
+
+    /// Whether a message has been in progress since the last time this was asked, at a deadline, and none was finished.
+    pub(super) fn is_stalled(&mut self) -> bool {
+        let unfinished = self.decoder.is_unfinished();
+        std::mem::replace(&mut self.stalled, unfinished) && unfinished
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -176,6 +224,7 @@ impl Socket {
         while !input.is_empty() {
             let (used, event) = self.decoder.decode(input, &self.limits)?;
             if let Some(event) = event {
+                self.stalled &= !matches!(event, Event::Message { .. });
                 take(&self.shard, self.slot, event);
             }
             input = &mut input[used..];
@@ -194,9 +243,36 @@ impl Socket {
         let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
     }
 
-    /// Puts a whole frame into the outbox.
-    pub(crate) fn send(&self, opcode: Opcode, payload: &[u8]) {
+    /// Publishes an event of this client's, paced by the room there is: a full queue is waited for no longer than `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::publish`](crate::node::Node::publish).
+    pub(crate) async fn publish(
+        &self,
+        channel: &ChannelName,
+        event: throng_engine::Event,
+        wait: Duration,
+    ) -> Result<(), EngineError> {
+        /// Publications in one go before their sender has to look out for others.
+        const STREAK: u8 = 16;
+
+        if self.streak.get() >= STREAK {
+            self.shard.node.ease(channel, wait).await;
+            self.streak.set(0);
+        }
+        self.streak.set(self.streak.get() + 1);
+        self.shard.node.publish(channel, event, wait).await
+    }
+
+    /// Puts a control frame into the outbox.
+    pub(crate) fn send_control(&self, opcode: Opcode, payload: &[u8]) {
         self.shard.send(self.slot, |out| frame::encode_into(opcode, payload, out));
+    }
+
+    /// Puts a message into the outbox.
+    pub(crate) fn send(&self, opcode: Opcode, payload: &[u8]) {
+        self.send_control(opcode, payload);
         self.shard.node.metrics.shards[self.shard.id.index()].messages_sent.add(1);
     }
 }

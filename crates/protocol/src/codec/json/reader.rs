@@ -20,8 +20,8 @@ pub(crate) fn cut(frame: &mut Bytes, max: usize) -> Result<Bytes, DecodeError> {
 }
 
 /// True if the bytes are one JSON value by RFC 8259, not nested too deeply for us.
-pub(crate) fn is_value(bytes: &Bytes) -> bool {
-    let limits = Limits { nesting: Limits::MAX_NESTING, ..Limits::default() };
+pub(crate) fn is_value(bytes: &Bytes, nesting: usize) -> bool {
+    let limits = Limits { nesting, ..Limits::default() };
     Reader::new(bytes, &limits).and_then(|mut reader| reader.skip().and_then(|()| reader.finish())).is_ok()
 }
 

@@ -7,20 +7,27 @@ use std::{
 
 use throng_server::config::{Log, LogFormat};
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Libraries whose debug lines tell of every frame and every byte; they speak up to `info` unless they are asked for by
 /// name.
 const CHATTY: [&str; 4] = ["hyper", "hyper_util", "tungstenite", "tokio_tungstenite"];
 
-/// Sends log lines to the standard error stream from now on, so that the standard output stream has the banner only.
-pub(crate) fn install(log: &Log) {
-    let lines = fmt::layer().with_writer(io::stderr);
+/// Sends log lines to the standard error stream from now on, so that the standard output stream has the banner only. What is
+/// returned must be kept: dropping it writes the last lines.
+///
+/// A thread of its own writes. When nobody reads the stream, lines beyond a bound are dropped and the server goes on.
+pub(crate) fn install(log: &Log) -> WorkerGuard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(16_384).finish(io::stderr());
+    let lines = fmt::layer().with_writer(writer);
     let lines = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Text | _ => lines.with_ansi(colours()).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(filter(&log.level))).init();
+    guard
 }
 
 /// Which lines are written. The text is one that the settings' check let pass.
