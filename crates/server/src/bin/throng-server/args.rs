@@ -64,9 +64,9 @@ Sources of settings:
   lacks. docs/configuration.md lists every key.
 
 Signals:
-  SIGINT and SIGTERM stop the server: it takes no new connections, tells its
-  clients, waits for them as long as shutdown.timeout says, and reports how
-  many it had to cut. A second signal ends it at once.
+  SIGINT, SIGTERM and SIGHUP stop the server: it takes no new connections,
+  tells its clients, waits for them as long as shutdown.timeout says, and
+  reports how many it had to cut. A second signal ends it at once.
 
 Exit status:
   0    stopped by a signal
