@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn a_publisher_that_still_holds_a_removed_stream_can_tell() {
+        let engine = MemoryEngine::new(Log::default());
+        let news = "news".parse().unwrap();
+        now(engine.subscribe(&news)).unwrap();
+        let held = engine.stream(&news).unwrap();
+        assert!(!held.state.lock().removed);
+        engine.unsubscribe(&news);
+        assert!(held.state.lock().removed);
+    }
+
+    #[test]
     fn threads_that_publish_at_once_are_put_into_one_order() {
         let engine = MemoryEngine::new(Log::default());
         let news: ChannelName = "news".parse().unwrap();

@@ -47,3 +47,18 @@ impl Channel {
         last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_its_last_shard_left_takes_nobody_in_any_more() {
+        let channel = Channel::new("news".parse().unwrap());
+        let [a, b] = [0, 1].map(|number| ShardId::new(number).unwrap());
+        assert_eq!(channel.join(a), Some(true));
+        assert!(!channel.leave(b), "it was not in it");
+        assert!(channel.leave(a));
+        assert_eq!(channel.join(b), None);
+    }
+}

@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_on_its_way_out_does_not_take_its_successor_along() {
+        let directory = Directory::new();
+        let news = "news".parse().unwrap();
+        let shard = ShardId::new(0).unwrap();
+        directory.join(&news, shard);
+        let old = directory.channel(&news).unwrap();
+        directory.leave(&news, shard);
+        directory.join(&news, shard);
+        directory.forget(&old);
+        assert_eq!(directory.shards_of(&news).iter().count(), 1);
+    }
+
+    #[test]
     fn a_shard_that_leaves_twice_does_not_take_the_channel_from_others() {
         let directory = Directory::new();
         let news = "news".parse().unwrap();

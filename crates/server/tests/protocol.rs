@@ -86,6 +86,7 @@ async fn nothing_of_a_channel_follows_the_answer_to_unsubscribe() {
         }
         ann.assert_silent().await;
     }
+    assert_eq!(server.running.channel_count(), 0, "nobody is subscribed any more");
 }
 
 #[tokio::test]

@@ -334,6 +334,23 @@ async fn a_panic_ends_its_own_connection_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_departure_shows_in_the_metrics_without_waiting_for_a_message() {
+    with_rig(async |rig| {
+        let peer = rig.relay().await;
+        let clients = || rig.node.metrics.shards[0].clients.get();
+        assert_eq!(clients(), 1);
+        drop(peer);
+        let gone = async {
+            while clients() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(1), gone).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_came_with_the_handshake_is_read_first() {
     with_rig(async |rig| {
         let mut early = frame::encode(Opcode::Text, b"early").to_vec();
