@@ -5,7 +5,7 @@ use crate::{ShardId, ShardSet};
 
 /// A channel that somebody on this node is subscribed to: its name and the shards where its subscribers live.
 #[derive(Debug)]
-pub struct Channel {
+pub(crate) struct Channel {
     name: ChannelName,
     state: Mutex<ChannelState>,
 }
@@ -23,13 +23,12 @@ impl Channel {
     }
 
     /// The channel's name.
-    #[must_use]
-    pub const fn name(&self) -> &ChannelName {
+    pub(crate) const fn name(&self) -> &ChannelName {
         &self.name
     }
 
     /// The shards that have subscribers now.
-    pub fn shards(&self) -> ShardSet {
+    pub(crate) fn shards(&self) -> ShardSet {
         self.state.lock().shards
     }
 

@@ -52,7 +52,7 @@ mod queue;
 mod table;
 mod turn;
 
-pub use channel::Channel;
+use channel::Channel;
 pub use directory::{Client, Directory};
 pub use fanout::{Broadcast, Fanout, Ticket};
 pub use frames::{Frames, WireFormat};
