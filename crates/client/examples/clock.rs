@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --bin throng-server
 //! cargo run -p throng-client --example clock
-//! throng-client sub clock
+//! cargo run --release --bin throng-client -- sub clock
 //! ```
 
 use std::time::{Duration, SystemTime};

@@ -14,7 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let running = Server::builder().settings(settings).start().await?;
     println!("{} and {}", running.url("/connection/websocket"), running.url("/relay/lobby"));
     println!("press Enter to stop");
-    tokio::io::stdin().read_u8().await?;
+    // The end of the input is as good as Enter.
+    let _ = tokio::io::stdin().read_u8().await;
     let report = running.shutdown().await;
     println!("{} clients left, {} were cut", report.closed, report.cut);
     Ok(())
