@@ -10,7 +10,7 @@
 //! - **Frames.** [`frame`] is the server side of WebSocket framing.
 //!
 //! [`ErrorCode`], [`DisconnectCode`] and [`UnsubscribeCode`] are the protocol's numbers and what clients do about them;
-//! [`ChannelName`] is a checked name.
+//! [`ChannelName`] is a checked name, [`TagsFilter`] a checked condition on tags.
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -51,6 +51,7 @@ mod channel;
 mod code;
 mod codec;
 mod error;
+mod filter;
 mod limits;
 mod message;
 mod payload;
@@ -61,6 +62,7 @@ pub use channel::{ChannelName, ChannelNameError};
 pub use code::{DisconnectCode, ErrorCode, UnsubscribeCode, close_code_reconnects};
 pub use codec::{Commands, Format, Replies};
 pub use error::DecodeError;
+pub use filter::{FilterError, TagsFilter};
 pub use limits::Limits;
 pub use message::*;
 pub use payload::Payload;

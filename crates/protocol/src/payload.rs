@@ -1,6 +1,6 @@
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::codec::json;
 
@@ -55,6 +55,22 @@ impl Payload {
     /// [`is_json`](Self::is_json) with a lower bound on nesting, so that those it is pushed to can read it under theirs.
     pub fn is_json_within(&self, nesting: usize) -> bool {
         json::is_value(&self.0, nesting)
+    }
+
+    /// The bytes as one JSON string literal, quotes included; None if they are not UTF-8, for which JSON has no way.
+    /// What JSON clients with delta compression get as data, be it a whole payload or a patch.
+    ///
+    /// ```
+    /// use throng_protocol::Payload;
+    /// assert_eq!(Payload::from("{\"n\":1}").quoted(), Some(Payload::from("\"{\\\"n\\\":1}\"")));
+    /// assert_eq!(Payload::from(vec![0xff]).quoted(), None);
+    /// ```
+    pub fn quoted(&self) -> Option<Self> {
+        let text = std::str::from_utf8(&self.0).ok()?;
+        // Room for the quotes and for what is usually escaped: the quotes of JSON in it.
+        let mut literal = BytesMut::with_capacity(2 + text.len() + text.len() / 8);
+        json::write_string(text, &mut literal);
+        Some(Self(literal.freeze()))
     }
 
     /// A copy in a buffer of its own size, which keeps no frame alive.

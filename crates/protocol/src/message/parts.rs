@@ -51,7 +51,8 @@ message! {
         pub epoch: String = 2,
     }
 
-    /// A condition on a publication's tags: a leaf compares one tag, a branch joins conditions.
+    /// A condition on a publication's tags: a leaf compares one tag, a branch joins conditions. Not checked here;
+    /// see [`TagsFilter`](crate::TagsFilter).
     pub struct FilterNode {
         /// Empty for a leaf, or `and`, `or`, `not`.
         pub op: String = 1,

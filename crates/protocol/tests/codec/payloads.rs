@@ -75,6 +75,14 @@ fn protobuf_payloads_may_be_any_bytes() {
 }
 
 #[test]
+fn a_payload_that_is_not_utf8_cannot_be_quoted() {
+    for bytes in [&b"\xff"[..], b"\xc3", b"ab\xe2\x82", b"\xed\xa0\x80"] {
+        assert_eq!(Payload::from(bytes.to_vec()).quoted(), None, "{bytes:?}");
+    }
+    assert_eq!(Payload::default().quoted(), Some(Payload::from("\"\"")));
+}
+
+#[test]
 fn is_json_knows_the_grammar() {
     for text in [
         "0",
@@ -147,6 +155,14 @@ fn is_json_ends_at_the_nesting_limit() {
 }
 
 proptest! {
+    #[test]
+    fn a_quoted_payload_is_one_json_string_that_holds_it(text in any::<String>()) {
+        let literal = Payload::from(text.clone()).quoted().expect("a String is UTF-8");
+        prop_assert_eq!(serde_json::from_slice::<String>(literal.as_bytes()).ok(), Some(text));
+        prop_assert!(literal.is_json());
+        prop_assert!(!literal.as_bytes().contains(&b'\n') && !literal.as_bytes().contains(&b'\r'));
+    }
+
     #[test]
     fn is_json_agrees_with_serde_json_about_what_looks_like_json(
         text in r#"([\[\]{},:" \n]|"a"|\\u[0-9a-f]{3,4}|\\n|-|0|1|2\.5|e|E\+|null|true|fals?e|é){0,12}"#
