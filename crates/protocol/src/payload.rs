@@ -73,6 +73,18 @@ impl Payload {
         Some(Self(literal.freeze()))
     }
 
+    /// The bytes that [`quoted`](Self::quoted) has put into a JSON string literal; None if this is none. What a JSON
+    /// client with delta compression does to each payload.
+    ///
+    /// ```
+    /// use throng_protocol::Payload;
+    /// assert_eq!(Payload::from("\"{\\\"n\\\":1}\"").unquoted(), Some(Payload::from("{\"n\":1}")));
+    /// assert_eq!(Payload::from("{\"n\":1}").unquoted(), None);
+    /// ```
+    pub fn unquoted(&self) -> Option<Self> {
+        json::read_string(&self.0).map(Self::from)
+    }
+
     /// A copy in a buffer of its own size, which keeps no frame alive.
     #[must_use]
     pub fn detached(&self) -> Self {

@@ -83,6 +83,15 @@ fn a_payload_that_is_not_utf8_cannot_be_quoted() {
 }
 
 #[test]
+fn only_a_string_literal_can_be_unquoted() {
+    for text in ["", "null", "1", "{}", "hi", "\"hi", "\"hi\" 1", "\"\\ud800\"", "\"\\x\"", "[\"hi\"]"] {
+        assert_eq!(Payload::from(text).unquoted(), None, "{text}");
+    }
+    assert_eq!(Payload::from(" \"h\\u00e9\" ").unquoted(), Some(Payload::from("hé")));
+    assert_eq!(Payload::from(vec![b'"', 0xff, b'"']).unquoted(), None);
+}
+
+#[test]
 fn is_json_knows_the_grammar() {
     for text in [
         "0",
@@ -158,8 +167,9 @@ proptest! {
     #[test]
     fn a_quoted_payload_is_one_json_string_that_holds_it(text in any::<String>()) {
         let literal = Payload::from(text.clone()).quoted().expect("a String is UTF-8");
-        prop_assert_eq!(serde_json::from_slice::<String>(literal.as_bytes()).ok(), Some(text));
+        prop_assert_eq!(serde_json::from_slice::<String>(literal.as_bytes()).ok(), Some(text.clone()));
         prop_assert!(literal.is_json());
+        prop_assert_eq!(literal.unquoted(), Some(Payload::from(text)));
         prop_assert!(!literal.as_bytes().contains(&b'\n') && !literal.as_bytes().contains(&b'\r'));
     }
 

@@ -11,7 +11,7 @@ mod writer;
 pub(crate) use envelope::{
     decode_command, decode_reply, encode_command, encode_publication_push, encode_reply,
 };
-pub(crate) use reader::{Reader, cut, is_value};
+pub(crate) use reader::{Reader, cut, is_value, read_string};
 pub(crate) use writer::{
     Object, write_array, write_map, write_raw, write_signed, write_string, write_unsigned,
 };

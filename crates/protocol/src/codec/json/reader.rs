@@ -25,6 +25,16 @@ pub(crate) fn is_value(bytes: &Bytes, nesting: usize) -> bool {
     Reader::new(bytes, &limits).and_then(|mut reader| reader.skip().and_then(|()| reader.finish())).is_ok()
 }
 
+/// The text of a JSON text that is one string literal.
+pub(crate) fn read_string(bytes: &Bytes) -> Option<String> {
+    let mut reader = Reader::new(bytes, &Limits::default()).ok()?;
+    if reader.peek() != Some(b'"') {
+        return None; // `null` too, which elsewhere stands for the empty string
+    }
+    let text = reader.string().ok()?.into_owned();
+    reader.finish().is_ok().then_some(text)
+}
+
 /// Reads one JSON text from front to back. `null` stands for the zero value everywhere but in payloads.
 pub(crate) struct Reader<'a> {
     bytes: &'a Bytes,
