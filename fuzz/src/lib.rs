@@ -23,7 +23,7 @@ macro_rules! targets {
     )+};
 }
 
-targets! { json_commands json_replies protobuf_commands protobuf_replies channel_names }
+targets! { json_commands json_replies protobuf_commands protobuf_replies channel_names fossil }
 
 /// See `frame_check::frame`.
 pub fn frame(bytes: &[u8]) {

@@ -52,6 +52,8 @@ fn lists_of_values_judge_as_the_table_says() {
         (&["c", "a", "b"], Some("d"), false),
         (&["a"], Some(""), false),
         (&["", "a"], Some(""), true),
+        (&["e", "d", "c", "b", "a"], Some("a"), true),
+        (&["e", "d", "c", "b", "a"], Some("e"), true),
     ] {
         assert_eq!(judged("in", "", vals, tag), member, "{tag:?} in {vals:?}");
         assert_eq!(judged("nin", "", vals, tag), !member, "{tag:?} nin {vals:?}");
@@ -143,6 +145,9 @@ fn size_is_limited_in_every_direction() {
         |levels: usize| (1..levels).fold(leaf("k", "ex", "", &[]), |node, _| branch("not", vec![node]));
     assert!(TagsFilter::compile(&deep(TagsFilter::MAX_DEPTH)).is_ok());
     assert_eq!(TagsFilter::compile(&deep(TagsFilter::MAX_DEPTH + 1)), Err(FilterError::TooDeep));
+
+    let side_by_side = branch("and", vec![deep(3); TagsFilter::MAX_DEPTH + 1]);
+    assert!(TagsFilter::compile(&side_by_side).is_ok(), "only what is nested counts as depth");
 
     let wide = |nodes: usize| branch("and", vec![leaf("k", "ex", "", &[]); nodes - 1]);
     assert!(TagsFilter::compile(&wide(TagsFilter::MAX_NODES)).is_ok());

@@ -6,7 +6,9 @@ mod messages;
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use serde_json::value::RawValue;
-use throng_protocol::{ChannelName, ChannelNameError, Command, DecodeError, Format, Limits, Payload, Reply};
+use throng_protocol::{
+    ChannelName, ChannelNameError, Command, DecodeError, Format, Limits, Payload, Reply, fossil,
+};
 
 /// Limits that no re-encoded message breaks: what is written in full may be longer than what was read.
 const WIDE: Limits = Limits {
@@ -96,6 +98,28 @@ pub(crate) fn channel_names(bytes: &[u8]) -> usize {
             assert!(text.is_empty() || text.len() > 255);
             0
         }
+    }
+}
+
+/// A patch that is accepted makes a target within bounds, and one that is made for a target makes it. The input is a
+/// source, a byte `0xff`, and what is taken for a patch and for a target.
+pub(crate) fn fossil(bytes: &[u8]) -> usize {
+    const MAX: usize = 1 << 16;
+    let split = bytes.iter().position(|&byte| byte == 0xff).unwrap_or(bytes.len());
+    let (source, rest) = (&bytes[..split], bytes.get(split + 1..).unwrap_or_default());
+
+    let patch = fossil::diff(source, rest);
+    assert_eq!(fossil::apply(source, &patch, rest.len()).as_deref(), Ok(rest));
+    assert!(patch.len() <= fossil::diff(b"", rest).len());
+    assert!(std::str::from_utf8(rest).is_err() || std::str::from_utf8(&patch).is_ok());
+
+    match fossil::apply(source, rest, MAX) {
+        Ok(target) => {
+            assert!(target.len() <= MAX);
+            assert_eq!(fossil::apply(source, &fossil::diff(source, &target), MAX), Ok(target));
+            1
+        }
+        Err(_) => 0,
     }
 }
 

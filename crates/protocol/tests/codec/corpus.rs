@@ -6,12 +6,13 @@ use crate::{Check, checks};
 
 #[test]
 fn every_seed_passes_the_check_of_its_target() {
-    let targets: [(&str, Check); 5] = [
+    let targets: [(&str, Check); 6] = [
         ("json_commands", checks::json_commands),
         ("json_replies", checks::json_replies),
         ("protobuf_commands", checks::protobuf_commands),
         ("protobuf_replies", checks::protobuf_replies),
         ("channel_names", checks::channel_names),
+        ("fossil", checks::fossil),
     ];
     for (target, check) in targets {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
