@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::{
     hint::black_box,
     io::{self, IoSlice},
+    sync::Arc,
     task::Poll,
 };
 
@@ -78,7 +79,7 @@ fn relay_frames(_: &ChannelName) -> Frames {
 }
 
 fn protocol_frames(name: &ChannelName) -> Frames {
-    Frames::publication(name.clone(), Box::new(Publication { data: payload(), ..Publication::default() }))
+    Frames::publication(name.clone(), Arc::new(Publication { data: payload(), ..Publication::default() }))
 }
 
 fn fan_out(criterion: &mut Criterion) {

@@ -4,7 +4,9 @@
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use futures_util::FutureExt;
-use throng_engine::{Busy, Engine, Event, MemoryEngine, Message, Sequence, Sink};
+use throng_engine::{
+    Busy, Delivery, Engine, Event, MemoryEngine, MemoryLimits, Message, PublishOptions, Sink,
+};
 use throng_protocol::frame::MessageKind;
 use throng_protocol::{ChannelName, Payload};
 
@@ -18,19 +20,19 @@ impl Sink for Printer {
         Ok(())
     }
 
-    fn deliver(&self, (): (), channel: &ChannelName, sequence: Sequence, event: Event) {
-        println!("{channel} #{}: {:?}", sequence.get(), event.message);
+    fn deliver(&self, (): (), channel: &ChannelName, delivery: Delivery) {
+        println!("{channel} #{}: {:?}", delivery.sequence.get(), delivery.event.message);
     }
 }
 
 fn publish(engine: &MemoryEngine<Printer>, channel: &ChannelName, text: &'static str) {
     let event = Event::new(Message::Relay { kind: MessageKind::Text, data: Payload::from(text) });
-    let answer = engine.publish(channel, event).now_or_never();
+    let answer = engine.publish(channel, event, &PublishOptions::default()).now_or_never();
     answer.expect("the memory engine answers inline").expect("the printer is never busy");
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let engine = MemoryEngine::new(Printer);
+    let engine = MemoryEngine::new(Printer, MemoryLimits::default());
     let news: ChannelName = "news".parse()?;
     engine.subscribe(&news).now_or_never().expect("the memory engine answers inline")?;
     std::thread::scope(|scope| {

@@ -1,75 +1,12 @@
 use std::future::Future;
+use std::sync::Arc;
 
-use throng_protocol::frame::MessageKind;
-use throng_protocol::{ChannelName, Payload, Publication};
+use throng_protocol::{ChannelName, ClientInfo};
 
-/// Place of an event in its channel's order: 1 for the first event after the channel came into use, then one more for each.
-///
-/// It is internal to the node and its engine; clients see offsets, and only on channels that keep a stream.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Sequence(u64);
-
-impl Sequence {
-    /// The sequence with this number; 0 stands before the first event.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number itself.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The sequence of the event that follows.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-/// Identity of the client that caused an event: the 128 bits of its client id, unique in the cluster.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Origin(pub u128);
-
-/// What travels through a channel.
-#[derive(Clone, Debug)]
-pub enum Message {
-    /// A publication of the Centrifuge protocol.
-    Publication(Box<Publication>),
-    /// A message of the plain relay, which stays text or binary on its way.
-    Relay {
-        /// Whether the sender sent a text or a binary message.
-        kind: MessageKind,
-        /// The message's bytes; UTF-8 if it is text.
-        data: Payload,
-    },
-}
-
-/// A message and what the fan-out must know about it.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// What subscribers get.
-    pub message: Message,
-    /// The one client that does not get it, although it is subscribed: the relay does not echo to its sender.
-    pub except: Option<Origin>,
-}
-
-impl Event {
-    /// An event for every subscriber.
-    #[must_use]
-    pub const fn new(message: Message) -> Self {
-        Self { message, except: None }
-    }
-
-    /// The same event, kept from the client that sent it.
-    #[must_use]
-    pub const fn except(mut self, origin: Origin) -> Self {
-        self.except = Some(origin);
-        self
-    }
-}
+use crate::{
+    Delivery, Event, History, HistoryOptions, HistoryQuery, Origin, PresenceStats, PublishOptions, Published,
+    Sequence, Snapshot,
+};
 
 /// The node cannot take an event now: a queue that it must enter is full. Nothing was published; try again later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -92,8 +29,8 @@ pub trait Sink: Send + Sync + 'static {
     /// Room for one event in every queue that the channel needs.
     type Ticket;
 
-    /// Reserves room for one event of `channel` everywhere or nowhere. Called before the event has a sequence, so that a
-    /// refusal leaves no hole in the order.
+    /// Reserves room for one event of `channel` everywhere or nowhere. Called before the event has a sequence or an offset,
+    /// so that a refusal leaves no hole in the order.
     ///
     /// # Errors
     ///
@@ -101,24 +38,30 @@ pub trait Sink: Send + Sync + 'static {
     fn reserve(&self, channel: &ChannelName) -> Result<Self::Ticket, Busy>;
 
     /// Takes the event into the room that was reserved for it.
-    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, sequence: Sequence, event: Event);
+    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, delivery: Delivery);
 }
 
-/// Orders the events of channels. Implementations pass the same conformance tests, whatever they store events in.
+/// Orders the events of channels, and keeps their streams and presence.
+///
+/// Implementations pass the same conformance tests, whatever they store events in.
+///
+/// All calls are cancel safe only before the first poll: a dropped call may or may not have done its work.
 pub trait Engine: Send + Sync + 'static {
-    /// Assigns the event its place in the channel and has it delivered on every node with subscribers. Without subscribers
-    /// anywhere the event is accepted and reaches nobody.
+    /// Assigns the event its place in the channel, stores it if `options` ask for it, and has it delivered on every node with
+    /// subscribers. Without subscribers anywhere the event reaches nobody, but is stored all the same.
     ///
-    /// Cancel safe only before the first poll: a dropped call may or may not have published.
+    /// The checks come in this order: a repeated idempotency key, a stale version, room in the queues.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Busy`] when this node cannot take the event; nothing was published.
+    /// [`EngineError::Busy`] when this node cannot take the event; then nothing has changed, and the idempotency key may be
+    /// used again.
     fn publish(
         &self,
         channel: &ChannelName,
         event: Event,
-    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+        options: &PublishOptions,
+    ) -> impl Future<Output = Result<Published, EngineError>> + Send;
 
     /// Makes this node a subscriber of the channel once more (calls are counted) and tells the sequence of its last event.
     ///
@@ -129,13 +72,80 @@ pub trait Engine: Send + Sync + 'static {
     /// None with the memory engine.
     fn subscribe(&self, channel: &ChannelName) -> impl Future<Output = Result<Sequence, EngineError>> + Send;
 
-    /// Tells the sequence of the channel's last event, for one more subscriber on a node that is already subscribed.
+    /// Takes back one [`subscribe`](Self::subscribe); the last one ends the node's interest in the channel.
+    fn unsubscribe(&self, channel: &ChannelName);
+
+    /// Tells where the channel is, for one more subscriber on a node that is already subscribed. With `history` also where
+    /// its stream is, which is made if it is not there, so that there always is an epoch.
     ///
     /// # Errors
     ///
     /// None with the memory engine.
-    fn position(&self, channel: &ChannelName) -> impl Future<Output = Result<Sequence, EngineError>> + Send;
+    fn position(
+        &self,
+        channel: &ChannelName,
+        history: Option<&HistoryOptions>,
+    ) -> impl Future<Output = Result<Snapshot, EngineError>> + Send;
 
-    /// Takes back one [`subscribe`](Self::subscribe); the last one ends the node's interest in the channel.
-    fn unsubscribe(&self, channel: &ChannelName);
+    /// Reads the channel's stream, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine. That the query names another epoch is part of the [`History`].
+    fn history(
+        &self,
+        channel: &ChannelName,
+        options: &HistoryOptions,
+        query: &HistoryQuery,
+    ) -> impl Future<Output = Result<History, EngineError>> + Send;
+
+    /// Removes the stream's publications. Its offset and epoch stay.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine.
+    fn remove_history(&self, channel: &ChannelName) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Notes that a client is present in the channel. Doing it again renews the entry, with the new information.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine.
+    fn add_presence(
+        &self,
+        channel: &ChannelName,
+        client: Origin,
+        info: Arc<ClientInfo>,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Notes that a client is no longer present in the channel.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine.
+    fn remove_presence(
+        &self,
+        channel: &ChannelName,
+        client: Origin,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Who is present in the channel, in no order.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine.
+    fn presence(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Future<Output = Result<Vec<(Origin, Arc<ClientInfo>)>, EngineError>> + Send;
+
+    /// How many are present in the channel; takes the same time however many they are.
+    ///
+    /// # Errors
+    ///
+    /// None with the memory engine.
+    fn presence_stats(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Future<Output = Result<PresenceStats, EngineError>> + Send;
 }

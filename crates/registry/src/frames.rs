@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use throng_protocol::frame::{self, MessageKind, Opcode};
@@ -26,7 +26,7 @@ pub struct Frames {
 enum Content {
     Protocol {
         channel: ChannelName,
-        publication: Box<Publication>,
+        publication: Arc<Publication>,
         json: OnceLock<Bytes>,
         protobuf: OnceLock<Bytes>,
     },
@@ -40,7 +40,7 @@ enum Content {
 impl Frames {
     /// Frames of a protocol publication.
     #[must_use]
-    pub const fn publication(channel: ChannelName, publication: Box<Publication>) -> Self {
+    pub const fn publication(channel: ChannelName, publication: Arc<Publication>) -> Self {
         Self {
             content: Content::Protocol {
                 channel,
@@ -98,7 +98,7 @@ mod tests {
 
     fn news() -> Frames {
         let publication = Publication { data: Payload::from(r#"{"a":1}"#), ..Publication::default() };
-        Frames::publication("news".parse().unwrap(), Box::new(publication))
+        Frames::publication("news".parse().unwrap(), Arc::new(publication))
     }
 
     #[test]

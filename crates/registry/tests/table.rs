@@ -339,7 +339,7 @@ fn formats_share_a_turn_but_not_their_bytes() {
     }
     for sequence in [1, 2] {
         let publication = Publication { data: Payload::from("{}"), ..Publication::default() };
-        let frames = Arc::new(Frames::publication(name("news"), Box::new(publication)));
+        let frames = Arc::new(Frames::publication(name("news"), Arc::new(publication)));
         shard.table.deliver(&Broadcast { channel: name("news"), sequence, frames, except: None });
     }
     shard.flush();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use throng_engine::{Busy, Engine, EngineError, Event, MemoryEngine, Message, Origin, Sequence, Sink};
+use throng_engine::{
+    Busy, Delivery, Engine, EngineError, Event, MemoryEngine, MemoryLimits, Message, Origin, PublishOptions,
+    Sequence, Sink,
+};
 use throng_protocol::ChannelName;
 use throng_registry::{ClientId, Directory, Fanout, Frames, ShardId, Ticket};
 use tokio::time::Instant;
@@ -30,7 +33,7 @@ impl Node {
     pub(crate) fn new(settings: Settings) -> Self {
         let fanout = Arc::new(Fanout::new(settings.shards.count, settings.shards.queue_capacity));
         Self {
-            engine: MemoryEngine::new(Spread(Arc::clone(&fanout))),
+            engine: MemoryEngine::new(Spread(Arc::clone(&fanout)), MemoryLimits::default()),
             metrics: Metrics::new(fanout.shards().count()),
             rules: Arc::new(Rules::new(&settings)),
             fanout,
@@ -63,20 +66,21 @@ impl Node {
         event: Event,
         wait: Duration,
     ) -> Result<(), EngineError> {
-        let mut outcome = self.engine.publish(channel, event.clone()).await;
+        let options = PublishOptions::default();
+        let mut outcome = self.engine.publish(channel, event.clone(), &options).await;
         if outcome.is_err() && !wait.is_zero() {
             self.metrics.publishers_paced.add(1);
             let deadline = Instant::now() + wait;
             while outcome.is_err() && Instant::now() < deadline {
                 tokio::time::sleep(RETRY).await;
-                outcome = self.engine.publish(channel, event.clone()).await;
+                outcome = self.engine.publish(channel, event.clone(), &options).await;
             }
         }
         match outcome {
-            Ok(()) => self.metrics.publications.add(1),
+            Ok(_) => self.metrics.publications.add(1),
             Err(_) => self.metrics.publications_refused.add(1),
         }
-        outcome
+        outcome.map(|_| ())
     }
 
     /// Waits, no longer than `wait`, until the queues that the channel's publications enter are short.
@@ -108,7 +112,7 @@ impl Node {
         first: bool,
     ) -> Result<Sequence, EngineError> {
         if !first {
-            return self.engine.position(channel).await;
+            return Ok(self.engine.position(channel, None).await?.sequence);
         }
         // The shard must be able to receive before the position is read, or what is published in between is lost.
         self.directory().join(channel, shard);
@@ -137,10 +141,13 @@ impl Sink for Spread {
         self.0.reserve(channel).ok_or(Busy)
     }
 
-    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, sequence: Sequence, event: Event) {
+    fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, delivery: Delivery) {
+        let Delivery { sequence, event, .. } = delivery;
         let frames = match event.message {
             Message::Publication(publication) => Frames::publication(channel.clone(), publication),
             Message::Relay { kind, data } => Frames::relay(kind, data),
+            // Nobody publishes these here; the registry has no frames for them.
+            Message::Join(_) | Message::Leave(_) => return,
         };
         let except = event.except.map(|Origin(bits)| ClientId::from_u128(bits));
         self.0.deliver(ticket, channel, sequence.get(), frames, except);

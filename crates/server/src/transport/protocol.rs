@@ -110,7 +110,7 @@ impl Protocol {
     ) -> Result<Outcome, ErrorCode> {
         // Whoever has to wait for room should have had the answers to what came before.
         self.send(socket, replies);
-        let event = Event::new(Message::Publication(Box::new(publication)));
+        let event = Event::new(Message::Publication(Arc::new(publication)));
         // Whoever was refused just now is refused at once, or a frame full of publications would take many waits.
         let wait = socket.shard.node.settings.shards.publish_wait;
         let wait = if self.refused.is_some_and(|at| now() < at + wait) { Duration::ZERO } else { wait };
