@@ -183,6 +183,14 @@ pub enum RequestError {
         /// The limit, [`ClientBuilder::max_frame_bytes`](crate::ClientBuilder::max_frame_bytes).
         max: usize,
     },
+    /// The server answered something else than was asked.
+    #[error("the server answered a {asked} command with a {answered} result")]
+    WrongAnswer {
+        /// The command's name.
+        asked: &'static str,
+        /// The result's name.
+        answered: &'static str,
+    },
     /// There was no connection within the command timeout; nothing was sent.
     #[error("not sent: no connection within {waited:?}")]
     NotSent {
@@ -217,7 +225,16 @@ pub enum SubscribeError {
     /// The channel has no name; nothing was sent. Sending it would end the connection.
     #[error("the channel's name is empty")]
     EmptyChannel,
-    /// The channel's name is longer than one frame may be.
+    /// Patches are against the publication before, which a filter may have hidden: servers refuse the two together.
+    #[error("delta compression and a tags filter do not go together")]
+    DeltaWithFilter,
+    /// The filter makes no sense; nothing was sent.
+    #[error("the tags filter cannot be used")]
+    Filter(#[from] throng_protocol::FilterError),
+    /// The data for the server is not JSON, but the connection is; nothing was sent.
+    #[error("the data is not valid JSON")]
+    NotJson,
+    /// The channel's name, or what was asked for with it, is longer than one frame may be.
     #[error("the request has {bytes} bytes, at most {max} fit a frame")]
     TooLong {
         /// The request's length, in bytes as encoded.

@@ -3,6 +3,9 @@
 //!
 //! - [`Client`] speaks the protocol, to throng or to any other server that does: [`subscribe`](Client::subscribe) gives
 //!   a stream of what happens in a channel, [`publish`](Client::publish) returns when the server has acknowledged it.
+//!   It recovers what was missed ([`SubscribeOptions`]), reads the past ([`history`](Client::history)), asks who is there
+//!   ([`presence`](Client::presence)), calls the application ([`rpc`](Client::rpc)), and follows what the server
+//!   subscribes it to ([`ServerEvents`]).
 //! - [`RelayClient`] sends and receives bare text and binary messages, for `/relay/{room}` of throng and for any other
 //!   WebSocket server.
 //!
@@ -73,10 +76,12 @@
 //!
 //! **They come back.** A lost connection is tried again after a wait with full jitter ([`Backoff`]), until the server
 //! says that it is no use: [`Disconnect`] lists what ends a connection, and [`Disconnect::reconnects`] says what ends
-//! the client with it. After a reconnect all subscriptions are renewed. What is published meanwhile is not received, and
-//! the stream says that there was a gap in time ([`Event::Subscribing`], [`RelayEvent::Disconnected`]).
+//! the client with it. After a reconnect all subscriptions are renewed, and the stream says that there was a gap in time
+//! ([`Event::Subscribing`], [`RelayEvent::Disconnected`]).
 //!
-//! **Nothing is repeated or lost in silence.** A request that was under way when the connection broke ends with
+//! **Nothing is repeated or lost in silence.** A recoverable subscription gets what was published during a gap in time,
+//! each publication once and in order, or [`Event::Gap`] where the server no longer has it; on any other subscription,
+//! and on the relay, it is lost. A request that was under way when the connection broke ends with
 //! [`RequestError::Unknown`]; it may or may not have been carried out, and the client does not send it again.
 //!
 //! **Every queue has a bound and a policy.** Requests wait for their turn. A stream that is read too slowly drops its
@@ -102,21 +107,27 @@ mod error;
 mod mailbox;
 mod options;
 mod relay;
+mod server_events;
 mod socket;
 mod state;
+mod subscribe_options;
 mod subscription;
 mod task;
 #[cfg(test)]
 mod tests;
 
-pub use throng_protocol::{ClientInfo, ErrorReply, Format, Payload, Publication};
+pub use throng_protocol::{
+    ClientInfo, ErrorReply, FilterError, FilterNode, Format, Payload, Publication, StreamPosition,
+};
 
 pub use self::{
     backoff::Backoff,
-    client::{Client, ClientBuilder, State, StateWatch},
+    client::{Client, ClientBuilder, History, HistoryQuery, PresenceStats, State, StateWatch},
     endpoint::{Endpoint, EndpointError},
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
     mailbox::QueueBounds,
     relay::{CloseError, RelayBuilder, RelayClient, RelayEvent, RelayMessage, RelaySender, SendError},
+    server_events::{ServerEvent, ServerEvents},
+    subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},
 };

@@ -5,13 +5,13 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt as _};
-use throng_protocol::{ClientInfo, ErrorReply, Publication};
+use throng_protocol::{ClientInfo, ErrorReply, Publication, StreamPosition};
 
 use crate::{
     Disconnect,
     driver::Shared,
     mailbox::{Delivery, MailboxReceiver},
-    state::SubscriptionKey,
+    state::{Place, SubscriptionKey, Told},
 };
 
 /// A subscription to one channel: a stream of what happens there.
@@ -44,7 +44,9 @@ use crate::{
 #[must_use = "dropping a subscription unsubscribes"]
 pub struct Subscription {
     key: SubscriptionKey,
-    events: MailboxReceiver<Event>,
+    events: MailboxReceiver<Told>,
+    /// After the event that was handed out last.
+    place: Option<Place>,
     shared: Arc<Shared>,
 }
 
@@ -52,18 +54,29 @@ pub struct Subscription {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A message was published. Its payload shares the buffer that it arrived in; whoever keeps it for long keeps
+    /// A message was published. Each publication of a stream comes once and in order, those that were recovered before
+    /// those that are new. The payload shares the buffer that it arrived in; whoever keeps it for long keeps
     /// [`Payload::detached`](crate::Payload::detached).
     Publication(Publication),
-    /// Someone joined the channel, where the server tells this.
+    /// Someone joined the channel, where the server tells this; see
+    /// [`SubscribeOptions::join_leave`](crate::SubscribeOptions::join_leave). Comes for this client itself, too.
     Join(ClientInfo),
     /// Someone left the channel, where the server tells this.
     Leave(ClientInfo),
-    /// The subscription is interrupted, by a lost connection or by the server, and is being renewed. What is published
-    /// until [`Event::Subscribed`] is not received.
+    /// The subscription is interrupted, by a lost connection or by the server, and is being renewed.
     Subscribing,
-    /// The subscription is back after an interruption.
+    /// The subscription is back after an interruption. What was published meanwhile follows, or else [`Event::Gap`],
+    /// if the subscription [is recoverable](Subscription::is_recoverable); otherwise it is lost.
     Subscribed,
+    /// Publications are missing: the server no longer has what was published meanwhile, or the stream was replaced, or
+    /// the namespace gives back only the newest. Whoever shows a state loads it anew.
+    Gap {
+        /// The last publication before those that are missing; what the server was asked to go on from.
+        since: StreamPosition,
+        /// The last publication that is missing; what follows comes after it. The difference of the offsets is how many
+        /// are missing, if the epochs are the same. None when the server keeps no stream any more.
+        current: Option<StreamPosition>,
+    },
     /// So many events, older than those that follow, were dropped because this stream was read too slowly.
     Missed(u64),
     /// The subscription is over. The last event.
@@ -85,6 +98,17 @@ pub enum UnsubscribeReason {
     /// The server refused to renew it.
     #[error("refused by the server: {0}")]
     Refused(ErrorReply),
+    /// The command that renews it has grown longer than one frame may be.
+    #[error("the request has {bytes} bytes, at most {max} fit a frame")]
+    TooLong {
+        /// The request's length, in bytes as encoded.
+        bytes: usize,
+        /// The limit, [`ClientBuilder::max_frame_bytes`](crate::ClientBuilder::max_frame_bytes).
+        max: usize,
+    },
+    /// A server-side subscription that the server did not set up again after an interruption.
+    #[error("not subscribed by the server any more")]
+    Withdrawn,
     /// The client has stopped, with this reason.
     #[error("the client has stopped")]
     Stopped(#[source] Disconnect),
@@ -93,10 +117,14 @@ pub enum UnsubscribeReason {
 impl Subscription {
     pub(crate) const fn new(
         key: SubscriptionKey,
-        events: MailboxReceiver<Event>,
+        events: MailboxReceiver<Told>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { key, events, shared }
+        Self { key, events, place: None, shared }
+    }
+
+    pub(crate) fn starts_at(&mut self, place: Option<Place>) {
+        self.place = place;
     }
 
     /// The channel.
@@ -104,8 +132,21 @@ impl Subscription {
         &self.key.channel
     }
 
-    /// The next publication; none when the subscription is over. Skips all other events, also [`Event::Missed`]: for
-    /// readers to whom it does not matter what they missed. Cancel safe.
+    /// Where the reader of this stream stands: the place of the publication that was handed out last. Given to
+    /// [`SubscribeOptions::since`](crate::SubscribeOptions::since), a later subscription goes on from there, also one of
+    /// another run of the program. After [`Event::Missed`] it is still the place before what was dropped.
+    /// None when the server keeps no stream of the channel, or does not tell.
+    pub fn position(&self) -> Option<StreamPosition> {
+        self.place.as_ref().map(Place::position)
+    }
+
+    /// True when the server has granted recovery, as far as the events say that were handed out.
+    pub fn is_recoverable(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.recoverable)
+    }
+
+    /// The next publication; none when the subscription is over. Skips all other events, also [`Event::Gap`] and
+    /// [`Event::Missed`]: for readers to whom it does not matter what they missed. Cancel safe.
     pub async fn next_publication(&mut self) -> Option<Publication> {
         while let Some(event) = self.next().await {
             if let Event::Publication(publication) = event {
@@ -116,14 +157,33 @@ impl Subscription {
     }
 }
 
+impl Event {
+    /// What it weighs in a queue.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Publication(publication) => publication.data.len(),
+            Self::Join(_)
+            | Self::Leave(_)
+            | Self::Subscribing
+            | Self::Subscribed
+            | Self::Gap { .. }
+            | Self::Missed(_)
+            | Self::Unsubscribed(_) => 0,
+        }
+    }
+}
+
 impl Stream for Subscription {
     type Item = Event;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
         self.events.poll_next(context).map(|delivery| {
             delivery.map(|delivery| match delivery {
                 Delivery::Missed(count) => Event::Missed(count),
-                Delivery::Event(event) => event,
+                Delivery::Event(Told { event, place }) => {
+                    self.place = place;
+                    event
+                }
             })
         })
     }

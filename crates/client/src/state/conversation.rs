@@ -1,21 +1,24 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use throng_protocol::{
-    Command, ConnectRequest, ConnectResult, DecodeError, ErrorReply, Outcome, Push, PushEvent, Reply,
-    Request, SubscribeRequest, UnsubscribeRequest,
+    Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorReply, Outcome, Publication,
+    Push, PushEvent, Reply, Request, UnsubscribeRequest,
 };
 use tokio::sync::oneshot;
 
 use super::{
     Action, Input, Link, NewSubscription, RequestOrder, Settings, SubscriptionKey, Verdict,
-    frames::FrameBatch, requests::Requests, subscriptions::Subscriptions,
+    frames::{FrameBatch, TooLong},
+    requests::Requests,
+    server_subscriptions::ServerSubscriptions,
+    subscriptions::Subscriptions,
 };
-use crate::{Disconnect, Event, RequestError, State};
+use crate::{Disconnect, Event, RequestError, ServerEvent, State, mailbox::MailboxSender};
 
 /// One client's side of the protocol, over one connection after another.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(crate) struct Conversation {
     link: Link,
     requests: Requests<Pending>,
     subscriptions: Subscriptions,
+    server_subscriptions: ServerSubscriptions,
     /// Requests that wait for a connection, oldest first, each with the end of its patience.
     unsent: VecDeque<(Instant, RequestOrder)>,
     frames: FrameBatch,
@@ -50,12 +54,14 @@ struct Watchdog {
 }
 
 impl Conversation {
-    /// `seed` makes the random parts of the waits.
-    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+    /// `events`: who wants to know what happens without having been asked for. `seed` makes the random parts of the waits.
+    pub(crate) fn new(settings: Settings, events: Option<MailboxSender<ServerEvent>>, seed: u64) -> Self {
+        let Settings { format, limits, reconnect, .. } = settings;
         Self {
             link: Link::new(settings.reconnect, seed),
             requests: Requests::new(settings.command_timeout),
-            subscriptions: Subscriptions::new(settings.reconnect.backoff, !seed),
+            subscriptions: Subscriptions::new(reconnect.backoff, !seed, format, limits.command_bytes),
+            server_subscriptions: ServerSubscriptions::new(events, format, limits.command_bytes),
             unsent: VecDeque::new(),
             frames: FrameBatch::new(settings.format, settings.max_frame_bytes),
             actions: VecDeque::new(),
@@ -125,8 +131,14 @@ impl Conversation {
         self.link.opened();
         let name = self.settings.name.clone();
         let version = self.settings.version.clone();
-        let request = ConnectRequest { name, version, ..ConnectRequest::default() };
-        if let Err(bytes) = self.send(Request::Connect(request), Pending::Connect, now) {
+        let subs = self.server_subscriptions.recoveries();
+        let whole = ConnectRequest { name, version, subs, ..ConnectRequest::default() };
+        // Where there is no room for the positions the server cannot give back anything, which the events tell then.
+        let bare = ConnectRequest { subs: BTreeMap::new(), ..whole.clone() };
+        let sent = self
+            .send(Request::Connect(whole), Pending::Connect, now)
+            .or_else(|_| self.send(Request::Connect(bare), Pending::Connect, now));
+        if let Err(bytes) = sent {
             tracing::error!(bytes, "the connect command does not fit a frame");
             self.hang_up(Disconnect::MessageTooLong { max: self.settings.max_frame_bytes }, now);
         }
@@ -134,26 +146,30 @@ impl Conversation {
 
     fn request(&mut self, order: RequestOrder, now: Instant) {
         if let Some(reason) = &self.stopped {
-            let _ = order.answer.send(Err(RequestError::Stopped(reason.clone())));
+            order.fail(RequestError::Stopped(reason.clone()));
         } else if self.link.is_open() {
-            self.send_request(order, now);
+            self.send_order(order, now);
         } else {
             self.unsent.push_back((now + self.settings.command_timeout, order));
         }
     }
 
-    fn send_request(&mut self, order: RequestOrder, now: Instant) {
-        let RequestOrder { request, answer } = order;
-        if answer.is_closed() {
-            return; // the caller no longer wants it, and nothing was sent
-        }
-        let id = self.requests.next_id();
-        match self.frames.push(&Command::Request { id, request }) {
-            Ok(()) => self.requests.begin(Pending::Request(answer), now),
-            Err(too_long) => {
-                let max = self.settings.max_frame_bytes;
-                let _ = answer.send(Err(RequestError::TooLong { bytes: too_long.bytes, max }));
+    /// Sends what the application wants sent, unless it no longer does: then nothing is sent.
+    fn send_order(&mut self, order: RequestOrder, now: Instant) {
+        let max = self.settings.max_frame_bytes;
+        match order {
+            RequestOrder::Request { request, answer } if !answer.is_closed() => {
+                let id = self.requests.next_id();
+                match self.frames.push(&Command::Request { id, request }) {
+                    Ok(()) => self.requests.begin(Pending::Request(answer), now),
+                    Err(TooLong { bytes }) => drop(answer.send(Err(RequestError::TooLong { bytes, max }))),
+                }
             }
+            RequestOrder::Send { message, sent } if !sent.is_closed() => {
+                let pushed = self.frames.push(&Command::Send(message));
+                drop(sent.send(pushed.map_err(|TooLong { bytes }| RequestError::TooLong { bytes, max })));
+            }
+            RequestOrder::Request { .. } | RequestOrder::Send { .. } => {}
         }
     }
 
@@ -172,21 +188,23 @@ impl Conversation {
         if !self.link.is_open() {
             return;
         }
-        let Some(key) = self.subscriptions.ask(channel) else { return };
-        let request = SubscribeRequest { channel: channel.to_owned(), ..SubscribeRequest::default() };
+        let Some((key, request)) = self.subscriptions.ask(channel) else { return };
         if let Err(bytes) = self.send(Request::Subscribe(request), Pending::Subscribe(key.clone()), now) {
             self.subscriptions.unsendable(&key, bytes, self.settings.max_frame_bytes);
         }
     }
 
     fn unsubscribe(&mut self, key: &SubscriptionKey, now: Instant) {
-        if !self.subscriptions.remove(key) {
-            return;
+        if self.subscriptions.remove(key) {
+            self.leave(&key.channel, now);
         }
-        let request = UnsubscribeRequest { channel: key.channel.as_ref().to_owned() };
-        let pending = Pending::Unsubscribe(Arc::clone(&key.channel));
-        if self.send(Request::Unsubscribe(request), pending, now).is_err() {
-            self.subscriptions.left(&key.channel); // not reachable: the longer subscribe command had fitted
+    }
+
+    /// Sends the unsubscribe command of a channel.
+    fn leave(&mut self, channel: &str, now: Instant) {
+        let request = UnsubscribeRequest { channel: channel.to_owned() };
+        if self.send(Request::Unsubscribe(request), Pending::Unsubscribe(channel.into()), now).is_err() {
+            self.subscriptions.left(channel); // not reachable: the longer subscribe command had fitted
         }
     }
 
@@ -233,28 +251,40 @@ impl Conversation {
     fn push(&mut self, push: Push, now: Instant) {
         let Push { channel, event } = push;
         match event {
-            PushEvent::Publication(publication) => self.subscriptions.publication(&channel, publication),
-            PushEvent::Join(join) => {
-                self.subscriptions.event(&channel, Event::Join(join.info.unwrap_or_default()));
-            }
-            PushEvent::Leave(leave) => {
-                self.subscriptions.event(&channel, Event::Leave(leave.info.unwrap_or_default()));
-            }
-            PushEvent::Unsubscribe(push) => {
+            PushEvent::Publication(publication) => self.publication(&channel, publication, now),
+            PushEvent::Join(join) => self.event(&channel, Event::Join(join.info.unwrap_or_default())),
+            PushEvent::Leave(leave) => self.event(&channel, Event::Leave(leave.info.unwrap_or_default())),
+            PushEvent::Unsubscribe(push) if self.subscriptions.has(&channel) => {
                 if self.subscriptions.removed(&channel, push, now) {
                     self.ask(&channel, now);
                 }
             }
+            PushEvent::Unsubscribe(push) => self.server_subscriptions.removed(&channel, push),
+            PushEvent::Subscribe(push) => self.server_subscriptions.added(&channel, push),
+            PushEvent::Message(message) => self.server_subscriptions.message(message.data),
             PushEvent::Disconnect(push) => {
                 let code = u16::try_from(push.code).unwrap_or(u16::MAX);
                 self.hang_up(Disconnect::Closed { code, reason: push.reason }, now);
             }
-            // Server-side subscriptions, messages outside of channels and tokens are not part of this client yet;
-            // `Connect` belongs to one-way transports.
-            PushEvent::Message(_)
-            | PushEvent::Subscribe(_)
-            | PushEvent::Connect(_)
-            | PushEvent::Refresh(_) => {}
+            // Tokens are not part of this client yet; `Connect` belongs to one-way transports.
+            PushEvent::Connect(_) | PushEvent::Refresh(_) => {}
+        }
+    }
+
+    /// A channel belongs to the application's own subscription, or else to one of the server's.
+    fn publication(&mut self, channel: &str, publication: Publication, now: Instant) {
+        if !self.subscriptions.has(channel) {
+            self.server_subscriptions.publication(channel, publication);
+        } else if self.subscriptions.publication(channel, publication) {
+            self.leave(channel, now);
+        }
+    }
+
+    fn event(&mut self, channel: &str, event: Event) {
+        if self.subscriptions.has(channel) {
+            self.subscriptions.event(channel, event);
+        } else {
+            self.server_subscriptions.event(channel, event);
         }
     }
 
@@ -264,7 +294,9 @@ impl Conversation {
             (Pending::Connect, Ok(Outcome::Connect(result))) => self.established(result, now),
             (Pending::Connect, Err(error)) => self.hang_up(Disconnect::Refused(error), now),
             (Pending::Subscribe(key), Ok(Outcome::Subscribe(result))) => {
-                self.subscriptions.confirmed(&key, result, now);
+                if self.subscriptions.confirmed(&key, result, now) {
+                    self.leave(&key.channel, now);
+                }
             }
             (Pending::Subscribe(key), Err(error)) => self.subscriptions.refused(&key, error, now),
             (Pending::Connect | Pending::Subscribe(_), Ok(_)) => {
@@ -289,11 +321,12 @@ impl Conversation {
         let allowance = interval + self.settings.ping_grace;
         self.watchdog = (result.ping > 0).then_some(Watchdog { allowance, heard: now });
         self.actions.push_back(Action::Announce(State::Connected { client: result.client }));
+        self.server_subscriptions.connected(result.subs);
         for channel in self.subscriptions.channels() {
             self.ask(&channel, now);
         }
         while let Some((_, order)) = self.unsent.pop_front() {
-            self.send_request(order, now);
+            self.send_order(order, now);
         }
     }
 
@@ -317,7 +350,7 @@ impl Conversation {
         while self.unsent.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, order)) = self.unsent.pop_front() else { break };
             let waited = self.settings.command_timeout;
-            let _ = order.answer.send(Err(RequestError::NotSent { waited }));
+            order.fail(RequestError::NotSent { waited });
         }
         while let Some(channel) = self.subscriptions.pop_due(now) {
             self.ask(&channel, now);
@@ -341,7 +374,10 @@ impl Conversation {
         match self.link.lost(reason.clone(), now) {
             Verdict::Retry => {
                 tracing::debug!(failures = self.link.failures(), %reason, "disconnected");
-                self.subscriptions.connection_lost();
+                let void = DisconnectCode::StateInvalidated.code();
+                let void = matches!(reason, Disconnect::Closed { code, .. } if code == void);
+                self.subscriptions.connection_lost(void);
+                self.server_subscriptions.connection_lost(void);
                 let failures = self.link.failures();
                 self.actions.push_back(Action::Announce(State::Connecting { failures, last: Some(reason) }));
             }
@@ -371,9 +407,10 @@ impl Conversation {
     fn stop(&mut self, reason: Disconnect) {
         tracing::debug!(%reason, "stopped");
         for (_, order) in self.unsent.drain(..) {
-            let _ = order.answer.send(Err(RequestError::Stopped(reason.clone())));
+            order.fail(RequestError::Stopped(reason.clone()));
         }
         self.subscriptions.stop(&reason);
+        self.server_subscriptions.stop();
         self.stopped = Some(reason);
     }
 }

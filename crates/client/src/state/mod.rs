@@ -1,18 +1,21 @@
 //! What a client decides, without sockets and clocks: inputs and the time go in, frames and actions come out.
 
 mod conversation;
+mod delta;
 mod frames;
 mod keepalive;
 mod link;
 mod requests;
+mod server_subscriptions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use throng_protocol::{Format, Limits, Outcome, Request};
+use throng_protocol::{Format, Limits, Outcome, Request, SendRequest};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
@@ -20,6 +23,7 @@ pub(crate) use self::{
     keepalive::{Check, Keepalive},
     link::{Link, ReconnectPolicy, Verdict},
     subscriptions::{NewSubscription, SubscriptionKey},
+    track::{Place, Told},
 };
 use crate::{Disconnect, RequestError, State};
 
@@ -81,9 +85,21 @@ pub(crate) enum Action {
     Announce(State),
 }
 
-/// A request of the application, and where its answer goes.
+/// What the application wants sent, and where the result goes.
 #[derive(Debug)]
-pub(crate) struct RequestOrder {
-    pub(crate) request: Request,
-    pub(crate) answer: oneshot::Sender<Result<Outcome, RequestError>>,
+pub(crate) enum RequestOrder {
+    /// Something that the server answers.
+    Request { request: Request, answer: oneshot::Sender<Result<Outcome, RequestError>> },
+    /// A message that nobody answers: it is done when it is on its way.
+    Send { message: SendRequest, sent: oneshot::Sender<Result<(), RequestError>> },
+}
+
+impl RequestOrder {
+    /// Tells the caller that nothing was sent. One that has left does not need to know.
+    fn fail(self, error: RequestError) {
+        match self {
+            Self::Request { answer, .. } => drop(answer.send(Err(error))),
+            Self::Send { sent, .. } => drop(sent.send(Err(error))),
+        }
+    }
 }

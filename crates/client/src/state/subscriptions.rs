@@ -5,11 +5,17 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use throng_protocol::{ErrorReply, Publication, SubscribeResult, Unsubscribe, UnsubscribeCode};
+use throng_protocol::{
+    ErrorReply, Format, Publication, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeCode,
+};
 use tokio::sync::oneshot;
 
+use super::{
+    delta::{DeltaChain, DeltaFault},
+    track::{Place, Told, Track},
+};
 use crate::{
-    Backoff, Disconnect, Event, SubscribeError, UnsubscribeReason, error::is_temporary,
+    Backoff, Disconnect, Event, SubscribeError, SubscribeOptions, UnsubscribeReason, error::is_temporary,
     mailbox::MailboxSender,
 };
 
@@ -37,15 +43,23 @@ pub(crate) struct Subscriptions {
     retries: BTreeSet<(Instant, Arc<str>)>,
     backoff: Backoff,
     random: SmallRng,
+    format: Format,
+    /// Longest payload that a patch may make.
+    max_payload_bytes: usize,
 }
 
 /// What a handle asks for. The generation tells it from an earlier subscription to the same channel.
 #[derive(Debug)]
 pub(crate) struct NewSubscription {
     pub(crate) key: SubscriptionKey,
-    pub(crate) events: MailboxSender<Event>,
-    pub(crate) ready: oneshot::Sender<Result<(), SubscribeError>>,
+    /// Boxed, because it is large and rarely looked at.
+    pub(crate) options: Box<SubscribeOptions>,
+    pub(crate) events: MailboxSender<Told>,
+    pub(crate) ready: Ready,
 }
+
+/// Who waits for the first confirmation, and then gets to know where the reader starts.
+pub(crate) type Ready = oneshot::Sender<Result<Option<Place>, SubscribeError>>;
 
 /// Names one subscription of one client, once and for all.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,9 +71,10 @@ pub(crate) struct SubscriptionKey {
 #[derive(Debug)]
 struct Entry {
     generation: u64,
-    events: MailboxSender<Event>,
-    /// Who waits for the first confirmation.
-    ready: Option<oneshot::Sender<Result<(), SubscribeError>>>,
+    options: Box<SubscribeOptions>,
+    track: Track,
+    events: MailboxSender<Told>,
+    ready: Option<Ready>,
     state: EntryState,
     /// Exponent of the next wait.
     step: u32,
@@ -74,19 +89,22 @@ enum EntryState {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(backoff: Backoff, seed: u64) -> Self {
+    /// `format` and `max_payload_bytes` are what payloads come in and grow to.
+    pub(crate) fn new(backoff: Backoff, seed: u64, format: Format, max_payload_bytes: usize) -> Self {
         Self {
             entries: HashMap::new(),
             leaving: HashSet::new(),
             retries: BTreeSet::new(),
             backoff,
             random: SmallRng::seed_from_u64(seed),
+            format,
+            max_payload_bytes,
         }
     }
 
     /// Takes a subscription in; one to a channel that is taken is refused.
     pub(crate) fn add(&mut self, new: NewSubscription) {
-        let NewSubscription { key, events, ready } = new;
+        let NewSubscription { key, options, events, ready } = new;
         if ready.is_closed() {
             return; // the caller has left, and may have said so before this arrived
         }
@@ -94,8 +112,11 @@ impl Subscriptions {
             let _ = ready.send(Err(SubscribeError::AlreadySubscribed)); // a caller that left needs no answer
             return;
         }
+        let chain = DeltaChain::new(options.delta, self.format, self.max_payload_bytes);
         let entry = Entry {
             generation: key.generation,
+            track: Track::new(options.since.as_ref(), options.tags_filter.is_some(), chain),
+            options,
             events,
             ready: Some(ready),
             state: EntryState::Idle,
@@ -123,7 +144,7 @@ impl Subscriptions {
     }
 
     /// Marks the channel as asked for, if it is time to ask: the caller sends the command.
-    pub(crate) fn ask(&mut self, channel: &str) -> Option<SubscriptionKey> {
+    pub(crate) fn ask(&mut self, channel: &str) -> Option<(SubscriptionKey, SubscribeRequest)> {
         if self.leaving.contains(channel) {
             return None;
         }
@@ -134,7 +155,8 @@ impl Subscriptions {
             return None;
         }
         entry.state = EntryState::Asked;
-        Some(SubscriptionKey { channel, generation: entry.generation })
+        let request = entry.request(&channel);
+        Some((SubscriptionKey { channel, generation: entry.generation }, request))
     }
 
     /// All channels, for a new connection.
@@ -142,19 +164,20 @@ impl Subscriptions {
         self.entries.keys().cloned().collect()
     }
 
-    /// The server has confirmed the subscription.
-    pub(crate) fn confirmed(&mut self, key: &SubscriptionKey, result: SubscribeResult, now: Instant) {
-        let Some(entry) = self.asked(key) else { return };
+    /// The server has confirmed the subscription. True when the server has to be told that it begins anew; see
+    /// [`publication`](Self::publication).
+    pub(crate) fn confirmed(&mut self, key: &SubscriptionKey, result: SubscribeResult, now: Instant) -> bool {
+        let Some(entry) = self.asked(key) else { return false };
         entry.state = EntryState::Live { since: now };
-        match entry.ready.take() {
+        let Entry { track, events, ready, .. } = entry;
+        let taken = track.confirmed(result, |told| match ready.take() {
+            // The first event says that there is a subscription, which is what the caller waits for.
             Some(ready) => {
-                let _ = ready.send(Ok(())); // a caller that left has dropped the subscription as well
+                let _ = ready.send(Ok(told.place)); // a caller that left has dropped the subscription as well
             }
-            None => entry.events.push(Event::Subscribed, 0),
-        }
-        for publication in result.publications {
-            entry.deliver(publication);
-        }
+            None => put(events, told),
+        });
+        taken.is_err_and(|fault| self.broken(&key.channel, &fault))
     }
 
     /// The server has refused the subscription.
@@ -176,22 +199,34 @@ impl Subscriptions {
 
     /// The subscribe command could not even be sent.
     pub(crate) fn unsendable(&mut self, key: &SubscriptionKey, bytes: usize, max: usize) {
-        if let Some(Entry { ready: Some(ready), .. }) = self.entries.remove(&key.channel) {
-            let _ = ready.send(Err(SubscribeError::TooLong { bytes, max }));
+        let Some(entry) = self.entries.remove(&key.channel) else { return };
+        match entry.ready {
+            Some(ready) => {
+                let _ = ready.send(Err(SubscribeError::TooLong { bytes, max }));
+            }
+            None => entry.end(UnsubscribeReason::TooLong { bytes, max }),
         }
+    }
+
+    /// True when the application has subscribed to this channel, whether the server has confirmed it or not.
+    pub(crate) fn has(&self, channel: &str) -> bool {
+        self.entries.contains_key(channel)
     }
 
     /// A publication for whoever is subscribed. One that precedes the confirmation belongs to an earlier subscription.
-    pub(crate) fn publication(&self, channel: &str, publication: Publication) {
-        if let Some(entry) = self.live(channel) {
-            entry.deliver(publication);
-        }
+    /// True when it cannot be read: then the caller unsubscribes, and the channel is asked for again once that is
+    /// answered.
+    pub(crate) fn publication(&mut self, channel: &str, publication: Publication) -> bool {
+        let Some(entry) = self.live(channel) else { return false };
+        let Entry { track, events, .. } = entry;
+        let taken = track.publication(publication, |told| put(events, told));
+        taken.is_err_and(|fault| self.broken(channel, &fault))
     }
 
     /// Another event of a channel, without a payload to speak of.
-    pub(crate) fn event(&self, channel: &str, event: Event) {
+    pub(crate) fn event(&mut self, channel: &str, event: Event) {
         if let Some(entry) = self.live(channel) {
-            entry.events.push(event, 0);
+            entry.tell(event);
         }
     }
 
@@ -205,7 +240,10 @@ impl Subscriptions {
             }
             return false;
         }
-        entry.events.push(Event::Subscribing, 0);
+        if push.code == UnsubscribeCode::StateInvalidated.code() {
+            entry.track.forget();
+        }
+        entry.tell(Event::Subscribing);
         if now.duration_since(since) < SETTLE {
             self.wait(channel, now);
             return false;
@@ -215,13 +253,17 @@ impl Subscriptions {
         true
     }
 
-    /// The connection is gone and will be tried again: everything has to be asked for again.
-    pub(crate) fn connection_lost(&mut self) {
+    /// The connection is gone and will be tried again: everything has to be asked for again. `void`: what this client
+    /// remembers of the streams is of no use any more.
+    pub(crate) fn connection_lost(&mut self, void: bool) {
         self.leaving.clear();
         self.retries.clear();
         for entry in self.entries.values_mut() {
             if matches!(entry.state, EntryState::Live { .. }) {
-                entry.events.push(Event::Subscribing, 0);
+                entry.tell(Event::Subscribing);
+            }
+            if void {
+                entry.track.forget();
             }
             entry.state = EntryState::Idle;
             entry.step = 0;
@@ -280,19 +322,49 @@ impl Subscriptions {
         (entry.generation == key.generation && entry.state == EntryState::Asked).then_some(entry)
     }
 
-    fn live(&self, channel: &str) -> Option<&Entry> {
-        self.entries.get(channel).filter(|entry| matches!(entry.state, EntryState::Live { .. }))
+    fn live(&mut self, channel: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(channel).filter(|entry| matches!(entry.state, EntryState::Live { .. }))
+    }
+
+    /// A patch did not fit. The subscription begins anew, without patches and from the last publication that was whole.
+    fn broken(&mut self, channel: &str, fault: &DeltaFault) -> bool {
+        let Some((channel, _)) = self.entries.get_key_value(channel) else { return false };
+        let channel = Arc::clone(channel);
+        let Some(entry) = self.entries.get_mut(&channel) else { return false };
+        tracing::warn!(%fault, "a subscription begins anew without delta compression");
+        entry.tell(Event::Subscribing);
+        entry.state = EntryState::Idle;
+        self.leaving.insert(channel);
+        true
     }
 }
 
 impl Entry {
-    fn deliver(&self, publication: Publication) {
-        let bytes = publication.data.len();
-        self.events.push(Event::Publication(publication), bytes);
+    fn request(&self, channel: &str) -> SubscribeRequest {
+        let mut request = self.options.request(channel);
+        if let Some(position) = self.track.recovery() {
+            request.recover = true;
+            request.offset = position.offset;
+            request.epoch = position.epoch;
+        }
+        if self.track.wants_delta() {
+            request.delta = "fossil".to_owned();
+        }
+        request
+    }
+
+    fn tell(&self, event: Event) {
+        self.events.push(self.track.other(event), 0);
     }
 
     /// Tells the reader why, as the last event.
     fn end(self, reason: UnsubscribeReason) {
-        self.events.push(Event::Unsubscribed(reason), 0);
+        self.tell(Event::Unsubscribed(reason));
     }
+}
+
+/// Gives a reader an event with what it weighs.
+fn put(events: &MailboxSender<Told>, told: Told) {
+    let bytes = told.event.payload_bytes();
+    events.push(told, bytes);
 }

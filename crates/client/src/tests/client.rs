@@ -5,7 +5,7 @@ use super::*;
 use crate::{Backoff, Disconnect, Event, QueueBounds, RequestError, State, SubscribeError};
 
 /// A client and the server's end of its first connection.
-async fn connected(network: &mut Network, builder: ClientBuilder) -> (Client, Peer<DuplexStream>) {
+pub(super) async fn connected(network: &mut Network, builder: ClientBuilder) -> (Client, Peer<DuplexStream>) {
     let server = async {
         let mut peer = network.accept().await;
         peer.welcome().await;

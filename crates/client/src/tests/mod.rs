@@ -3,6 +3,7 @@
 
 mod client;
 mod relay;
+mod requests;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -1,24 +1,32 @@
 //! A conversation with an invented clock and a server that is played by the test.
 
 mod connection;
+mod delta;
+mod recovery;
 mod requests;
+mod server_subscriptions;
 mod subscriptions;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use throng_protocol::{
-    Command, ConnectResult, ErrorCode, ErrorReply, Format, Limits, Outcome, Publication, PublishRequest,
-    Push, PushEvent, Reply, Request, SubscribeResult, Unsubscribe,
+    Command, ConnectResult, ErrorCode, ErrorReply, Format, Limits, Outcome, Payload, Publication,
+    PublishRequest, Push, PushEvent, Reply, Request, SubscribeRequest, SubscribeResult, Unsubscribe,
 };
 use tokio::sync::oneshot;
 
 use super::{
-    Action, Conversation, Input, NewSubscription, ReconnectPolicy, RequestOrder, Settings, SubscriptionKey,
+    Action, Conversation, Input, NewSubscription, Place, ReconnectPolicy, RequestOrder, Settings,
+    SubscriptionKey, Told,
 };
 use crate::{
-    Disconnect, Event, QueueBounds, RequestError, State, SubscribeError,
+    Disconnect, Event, QueueBounds, RequestError, ServerEvent, State, StreamPosition, SubscribeError,
+    SubscribeOptions,
     mailbox::{Delivery, MailboxReceiver, mailbox},
 };
 
@@ -31,13 +39,14 @@ struct Talk {
     format: Format,
     now: Instant,
     generation: u64,
+    server_events: MailboxReceiver<ServerEvent>,
 }
 
 /// The handle's end of a subscription.
 struct Reader {
     key: SubscriptionKey,
-    events: MailboxReceiver<Event>,
-    ready: oneshot::Receiver<Result<(), SubscribeError>>,
+    events: MailboxReceiver<Told>,
+    ready: oneshot::Receiver<Result<Option<Place>, SubscribeError>>,
 }
 
 type Answer = oneshot::Receiver<Result<Outcome, RequestError>>;
@@ -45,24 +54,18 @@ type Answer = oneshot::Receiver<Result<Outcome, RequestError>>;
 impl Talk {
     /// Before the first connection.
     fn new(format: Format) -> Self {
-        let settings = Settings {
-            format,
-            reconnect: ReconnectPolicy::default(),
-            command_timeout: 5 * SECOND,
-            ping_grace: 10 * SECOND,
-            max_frame_bytes: 1_000,
-            max_pending: 4,
-            name: "test".to_owned(),
-            version: "1".to_owned(),
-            limits: Limits::for_replies(),
-        };
-        let conversation = Conversation::new(settings, 42);
-        Self { conversation, format, now: Instant::now(), generation: 0 }
+        let (events, server_events) = mailbox(QueueBounds::default());
+        let conversation = Conversation::new(settings(format), Some(events), 42);
+        Self { conversation, format, now: Instant::now(), generation: 0, server_events }
     }
 
     /// With a connection that the server has welcomed.
     fn connected() -> Self {
-        let mut talk = Self::new(Format::Json);
+        Self::connected_in(Format::Json)
+    }
+
+    fn connected_in(format: Format) -> Self {
+        let mut talk = Self::new(format);
         talk.handle(Input::Start);
         talk.welcome();
         talk.actions();
@@ -75,11 +78,30 @@ impl Talk {
 
     /// Opens the socket that was asked for, and answers the connect command.
     fn welcome(&mut self) {
+        self.welcome_with(BTreeMap::new());
+    }
+
+    /// The same, with server-side subscriptions. Returns what the client says of those that it knows.
+    fn welcome_with(
+        &mut self,
+        subs: BTreeMap<String, SubscribeResult>,
+    ) -> BTreeMap<String, SubscribeRequest> {
         self.handle(Input::Opened);
-        assert!(matches!(self.sent()[..], [Command::Request { id: 1, request: Request::Connect(_) }]));
+        let (1, Request::Connect(request)) = self.sent_request() else { panic!("no connect command") };
         let ping = u32::try_from(PING.as_secs()).unwrap();
-        let result = ConnectResult { client: "c1".to_owned(), ping, pong: true, ..ConnectResult::default() };
+        let client = "c1".to_owned();
+        let result = ConnectResult { client, ping, pong: true, subs, ..ConnectResult::default() };
         self.answer(1, Ok(Outcome::Connect(result)));
+        request.subs
+    }
+
+    /// Loses the connection, and is connected again.
+    fn reconnect(&mut self, code: u16) {
+        self.lose(code);
+        self.actions();
+        self.redial();
+        self.welcome();
+        self.actions();
     }
 
     /// Waits until the next attempt is due, and begins it.
@@ -148,16 +170,21 @@ impl Talk {
         let data = payload.into().into();
         let request = PublishRequest { channel: "news".to_owned(), data, ..PublishRequest::default() };
         let (answer, answered) = oneshot::channel();
-        self.handle(Input::Request(RequestOrder { request: Request::Publish(request), answer }));
+        self.handle(Input::Request(RequestOrder::Request { request: Request::Publish(request), answer }));
         answered
     }
 
     fn subscribe(&mut self, channel: &str) -> Reader {
+        self.subscribe_with(channel, SubscribeOptions::default())
+    }
+
+    fn subscribe_with(&mut self, channel: &str, options: SubscribeOptions) -> Reader {
         self.generation += 1;
         let key = SubscriptionKey { channel: channel.into(), generation: self.generation };
         let (events, reader) = mailbox(QueueBounds::default());
         let (ready, confirmed) = oneshot::channel();
-        self.handle(Input::Subscribe(NewSubscription { key: key.clone(), events, ready }));
+        let options = Box::new(options);
+        self.handle(Input::Subscribe(NewSubscription { key: key.clone(), options, events, ready }));
         Reader { key, events: reader, ready: confirmed }
     }
 
@@ -166,14 +193,19 @@ impl Talk {
         let mut reader = self.subscribe(channel);
         let id = self.asked_for(channel);
         self.confirm(id);
-        assert!(matches!(reader.ready.try_recv(), Ok(Ok(()))));
+        assert!(matches!(reader.ready.try_recv(), Ok(Ok(None))));
         reader
     }
 
     /// The id of the subscribe command that goes out now, alone.
     fn asked_for(&mut self, channel: &str) -> u32 {
+        self.asked_with(channel).0
+    }
+
+    /// The subscribe command that goes out now, alone, and its id.
+    fn asked_with(&mut self, channel: &str) -> (u32, SubscribeRequest) {
         match self.sent_request() {
-            (id, Request::Subscribe(request)) if request.channel == channel => id,
+            (id, Request::Subscribe(request)) if request.channel == channel => (id, request),
             other => panic!("no subscribe command for {channel}: {other:?}"),
         }
     }
@@ -187,7 +219,22 @@ impl Talk {
     }
 
     fn confirm(&mut self, id: u32) {
-        self.answer(id, Ok(Outcome::Subscribe(SubscribeResult::default())));
+        self.confirm_with(id, SubscribeResult::default());
+    }
+
+    fn confirm_with(&mut self, id: u32, result: SubscribeResult) {
+        self.answer(id, Ok(Outcome::Subscribe(result)));
+    }
+
+    /// What happened without having been asked for since the last call.
+    fn server_events(&self) -> Vec<String> {
+        let next = || std::future::poll_fn(|context| self.server_events.poll_next(context)).now_or_never();
+        std::iter::from_fn(|| next()?).map(|delivery| shown_of_server(&delivery)).collect()
+    }
+
+    fn server_events_have_ended(&self) -> bool {
+        let next = std::future::poll_fn(|context| self.server_events.poll_next(context));
+        matches!(next.now_or_never(), Some(None))
     }
 
     fn lose(&mut self, code: u16) {
@@ -209,8 +256,21 @@ impl Reader {
     fn next(&self) -> Option<Event> {
         let next = std::future::poll_fn(|context| self.events.poll_next(context)).now_or_never()??;
         match next {
-            Delivery::Event(event) => Some(event),
+            Delivery::Event(told) => Some(told.event),
             Delivery::Missed(count) => Some(Event::Missed(count)),
+        }
+    }
+
+    /// All events since the last call, each in a word or two.
+    fn all(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).map(|event| shown(&event)).collect()
+    }
+
+    /// Where the reader stands after the event that is read here.
+    fn place(&self) -> Option<StreamPosition> {
+        match std::future::poll_fn(|context| self.events.poll_next(context)).now_or_never() {
+            Some(Some(Delivery::Event(told))) => told.place.as_ref().map(Place::position),
+            other => panic!("no event: {other:?}"),
         }
     }
 
@@ -222,6 +282,72 @@ impl Reader {
             }
             other => panic!("no publication: {other:?}"),
         }
+    }
+}
+
+fn settings(format: Format) -> Settings {
+    Settings {
+        format,
+        reconnect: ReconnectPolicy::default(),
+        command_timeout: 5 * SECOND,
+        ping_grace: 10 * SECOND,
+        max_frame_bytes: 1_000,
+        max_pending: 4,
+        name: "test".to_owned(),
+        version: "1".to_owned(),
+        limits: Limits::for_replies(),
+    }
+}
+
+/// An event in a word or two: a publication by its payload, a gap by both ends.
+fn shown(event: &Event) -> String {
+    match event {
+        Event::Publication(publication) => {
+            format!("{}{}", if publication.delta { "delta " } else { "" }, text(&publication.data))
+        }
+        Event::Gap { since, current } => {
+            let current = current.as_ref().map_or_else(|| "nowhere".to_owned(), place);
+            format!("gap {} to {current}", place(since))
+        }
+        Event::Unsubscribed(reason) => format!("unsubscribed: {reason}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn shown_of_server(delivery: &Delivery<ServerEvent>) -> String {
+    match delivery {
+        Delivery::Event(ServerEvent::Channel { channel, event }) => format!("{channel}: {}", shown(event)),
+        Delivery::Event(ServerEvent::Message(data)) => format!("message {}", text(data)),
+        Delivery::Event(ServerEvent::Missed(count)) | Delivery::Missed(count) => format!("missed {count}"),
+    }
+}
+
+fn place(position: &StreamPosition) -> String {
+    format!("{}:{}", position.offset, position.epoch)
+}
+
+fn text(data: &Payload) -> String {
+    String::from_utf8(data.as_bytes().to_vec()).unwrap()
+}
+
+/// A publication of a stream, whose payload is its offset.
+fn numbered(offset: u64) -> Publication {
+    Publication { data: offset.to_string().into(), offset, ..Publication::default() }
+}
+
+/// A subscription that may recover, at this place.
+fn recoverable(offset: u64, epoch: &str) -> SubscribeResult {
+    let epoch = epoch.to_owned();
+    SubscribeResult { recoverable: true, positioned: true, offset, epoch, ..SubscribeResult::default() }
+}
+
+/// The same after a successful recovery: these were missed.
+fn recovered(asked: u64, epoch: &str, missed: impl IntoIterator<Item = u64>) -> SubscribeResult {
+    SubscribeResult {
+        recovered: true,
+        was_recovering: true,
+        publications: missed.into_iter().map(numbered).collect(),
+        ..recoverable(asked, epoch)
     }
 }
 

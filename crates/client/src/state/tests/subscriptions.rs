@@ -82,7 +82,7 @@ fn a_refusal_for_good_is_returned_and_one_for_the_moment_is_tried_again() {
     }
     let id = talk.asked_for("busy");
     talk.confirm(id);
-    assert!(matches!(later.ready.try_recv(), Ok(Ok(()))));
+    assert!(matches!(later.ready.try_recv(), Ok(Ok(None))));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_channel_is_asked_for_again_only_after_the_server_has_let_it_go() {
     talk.answer(id, Ok(Outcome::Unsubscribe(throng_protocol::UnsubscribeResult::default())));
     let id = talk.asked_for("news");
     talk.confirm(id);
-    assert!(matches!(new.ready.try_recv(), Ok(Ok(()))));
+    assert!(matches!(new.ready.try_recv(), Ok(Ok(None))));
     talk.push("news", publication("2"));
     assert_eq!(new.publication().as_deref(), Some("2"));
     assert!(old.next().is_none());
@@ -192,7 +192,8 @@ fn a_wish_that_was_taken_back_before_it_arrived_is_not_carried_out() {
     let (ready, confirmed) = oneshot::channel();
     drop(confirmed);
     talk.handle(Input::Abandoned(key.clone()));
-    talk.handle(Input::Subscribe(NewSubscription { key, events, ready }));
+    let options = Box::default();
+    talk.handle(Input::Subscribe(NewSubscription { key, options, events, ready }));
     assert_eq!(talk.sent(), []);
 }
 
@@ -219,7 +220,7 @@ fn a_subscribe_command_without_an_answer_is_a_reason_to_reconnect() {
     talk.welcome();
     let id = talk.asked_for("news");
     talk.confirm(id);
-    assert!(matches!(news.ready.try_recv(), Ok(Ok(()))));
+    assert!(matches!(news.ready.try_recv(), Ok(Ok(None))));
 }
 
 #[test]

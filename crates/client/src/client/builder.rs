@@ -1,0 +1,158 @@
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use throng_protocol::{Format, Limits};
+use tokio::sync::{mpsc, watch};
+
+use super::{Client, Inner, ORDER_QUEUE, State};
+use crate::{
+    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents,
+    driver::{Driver, Shared},
+    mailbox::{MailboxSender, mailbox},
+    options::{Options, option_setters},
+    state::{Conversation, Settings},
+    task::OwnedTask,
+};
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `connect` or `build` is called"]
+pub struct ClientBuilder {
+    options: Options,
+    settings: Settings,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(url: String) -> Self {
+        let options = Options::new(url);
+        let settings = Settings {
+            format: Format::Json,
+            reconnect: options.reconnect,
+            command_timeout: Duration::from_secs(5),
+            ping_grace: Duration::from_secs(10),
+            max_frame_bytes: 65_536,
+            max_pending: 4_096,
+            name: "rust".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: Limits::for_replies(),
+        };
+        Self { options, settings }
+    }
+
+    option_setters!();
+
+    /// The wire format. Default [`Format::Json`].
+    pub const fn format(mut self, format: Format) -> Self {
+        self.settings.format = format;
+        self
+    }
+
+    /// Time for the server's answer to a command, and for a connection to send one on. Default 5 s.
+    pub const fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.command_timeout = timeout;
+        self
+    }
+
+    /// How much later than the server has promised its ping may come before the connection counts as dead. Default 10 s.
+    pub const fn ping_grace(mut self, grace: Duration) -> Self {
+        self.settings.ping_grace = grace;
+        self
+    }
+
+    /// Largest WebSocket message to send, in bytes: what the server takes. Commands are put together up to this size,
+    /// and a longer one is refused without being sent, because the server would end the connection. Default 65,536.
+    pub const fn max_frame_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_frame_bytes = bytes;
+        self
+    }
+
+    /// Requests that may be under way at once; further ones wait. Default 4,096, at least 1.
+    pub const fn max_pending(mut self, requests: usize) -> Self {
+        self.settings.max_pending = if requests == 0 { 1 } else { requests };
+        self
+    }
+
+    /// Name and version that the client tells the server. Default `rust` and this crate's version.
+    pub fn name(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self.settings.version = version.into();
+        self
+    }
+
+    /// Starts the client and returns when it is connected. From then on it reconnects by itself.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings, or why the first attempt failed; then the client has ended.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        first_connection(self.build()?).await
+    }
+
+    /// Connects as [`connect`](Self::connect) does, with a stream of what the server does without being asked: the
+    /// channels that it subscribes this client to, and messages. The stream starts before the connection, so that
+    /// nothing is missed. Without it such channels are not followed.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with_events(self) -> Result<(Client, ServerEvents), ConnectError> {
+        let (client, events) = self.build_with_events()?;
+        Ok((first_connection(client).await?, events))
+    }
+
+    /// Starts the client without waiting for a connection: also the first attempt is repeated as often as it takes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings.
+    pub fn build(self) -> Result<Client, BuildError> {
+        self.start(None)
+    }
+
+    /// Starts the client as [`build`](Self::build) does, with the stream of
+    /// [`connect_with_events`](Self::connect_with_events).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings.
+    pub fn build_with_events(self) -> Result<(Client, ServerEvents), BuildError> {
+        let (events, reader) = mailbox(self.options.queue);
+        Ok((self.start(Some(events))?, ServerEvents::new(reader)))
+    }
+
+    fn start(self, events: Option<MailboxSender<ServerEvent>>) -> Result<Client, BuildError> {
+        let Self { options, mut settings } = self;
+        settings.reconnect = options.reconnect;
+        settings.limits.command_bytes = options.max_message_bytes;
+        let format = settings.format;
+        let subprotocol = match format {
+            Format::Json => None,
+            Format::Protobuf => Some("centrifuge-protobuf"),
+        };
+        let dialer = options.dialer(options.endpoint()?.or_path(Endpoint::PROTOCOL_PATH), subprotocol)?;
+        let shared = Arc::new(Shared::default());
+        let (orders, queue) = mpsc::channel(ORDER_QUEUE);
+        let (announce, state) = watch::channel(State::Connecting { failures: 0, last: None });
+        let conversation = Conversation::new(settings, events, rand::random());
+        let driver = Driver::new(conversation, format, dialer, queue, Arc::clone(&shared), announce);
+        let task = OwnedTask::spawn(driver.run())?;
+        let generations = AtomicU64::new(0);
+        let inner = Inner { orders, shared, state, options, format, generations, _task: task };
+        Ok(Client { inner: Arc::new(inner) })
+    }
+}
+
+/// Waits for the first attempt to succeed; if it fails, the client ends.
+async fn first_connection(client: Client) -> Result<Client, ConnectError> {
+    let mut state = client.inner.state.clone();
+    let first = |state: &State| !matches!(state, State::Connecting { last: None, .. });
+    match state.wait_for(first).await.as_deref() {
+        Ok(State::Connecting { last: Some(reason), .. } | State::Disconnected(reason)) => {
+            Err(ConnectError::Failed(reason.clone()))
+        }
+        Ok(State::Connected { .. } | State::Connecting { last: None, .. }) => Ok(client),
+        Err(_) => Err(ConnectError::Failed(Disconnect::ByApplication)),
+    }
+}
