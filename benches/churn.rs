@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use throng_protocol::ChannelName;
-use throng_registry::{
-    Client, ClientId, ClientKey, Directory, OutboxLimits, ShardId, ShardTable, Slot, WireFormat,
-};
+use throng_registry::{ChannelRules, Subscription, Client, ClientId, ClientKey, Directory, OutboxLimits, ShardId, ShardTable, Slot, WireFormat,};
 
 const CLIENTS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const MEMBERS: usize = 100;
@@ -46,21 +44,21 @@ impl Shard {
     }
 
     fn subscribe(&mut self, slot: Slot, name: &ChannelName) {
-        if self.table.enter(name) {
+        if self.table.enter(slot, name, ChannelRules::default()) {
             self.directory.join(name, self.id);
         }
-        assert!(!self.table.subscribe(slot, name, 0), "the channel is not empty afterwards");
+        assert!(!self.table.subscribe(slot, name, Subscription::default(), |_| ()), "the channel is not empty afterwards");
     }
 
     fn unsubscribe(&mut self, slot: Slot, name: &ChannelName) {
-        if self.table.unsubscribe(slot, name) == Some(true) {
+        if self.table.unsubscribe(slot, name).is_some_and(|ended| ended.leave) {
             self.directory.leave(name, self.id);
         }
     }
 
     fn disconnect(&mut self, slot: Slot) {
-        let (id, emptied) = self.table.remove(slot).expect("the client is there");
-        for name in &emptied {
+        let (id, ended) = self.table.remove(slot).expect("the client is there");
+        for (name, _) in ended.iter().filter(|(_, ended)| ended.leave) {
             self.directory.leave(name, self.id);
         }
         self.directory.disconnect(id);

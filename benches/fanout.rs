@@ -11,7 +11,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use throng_protocol::{ChannelName, Payload, Publication, frame::MessageKind};
-use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, WireFormat};
+use throng_registry::{ChannelRules, Subscription, Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, WireFormat};
 
 const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 /// Publications in one turn.
@@ -36,10 +36,10 @@ impl Channel {
         let mut table = ShardTable::new(OutboxLimits::default());
         for _ in 0..members {
             let slot = table.insert(format, 0);
-            if table.enter(&name) {
+            if table.enter(slot, &name, ChannelRules::default()) {
                 fanout.directory().join(&name, shard);
             }
-            table.subscribe(slot, &name, 0);
+            table.subscribe(slot, &name, Subscription::default(), |_| ());
         }
         Self { name, fanout, shard, table, entries: VecDeque::new(), sequence: 0 }
     }
@@ -49,7 +49,7 @@ impl Channel {
         for _ in 0..publications {
             let ticket = self.fanout.reserve(&self.name).expect("the queue has room for a turn");
             self.sequence += 1;
-            self.fanout.deliver(ticket, &self.name, self.sequence, frames(&self.name), None);
+            self.fanout.deliver(ticket, &self.name, self.sequence, None, frames(&self.name), None);
         }
         self.fanout.queue(self.shard).drain(QUEUE, &mut self.entries);
         let mut deliveries = 0;
@@ -79,7 +79,8 @@ fn relay_frames(_: &ChannelName) -> Frames {
 }
 
 fn protocol_frames(name: &ChannelName) -> Frames {
-    Frames::publication(name.clone(), Arc::new(Publication { data: payload(), ..Publication::default() }))
+    let publication = Publication { data: payload(), ..Publication::default() };
+    Frames::publication(name.clone(), Arc::new(publication), None, true)
 }
 
 fn fan_out(criterion: &mut Criterion) {

@@ -8,7 +8,9 @@ use std::task::Poll;
 
 use throng_protocol::ChannelName;
 use throng_protocol::frame::MessageKind;
-use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
+use throng_registry::{
+    ChannelRules, Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, Subscription, WireFormat,
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fanout = Fanout::<()>::new(1, 16);
@@ -18,14 +20,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for _ in 0..10_000 {
         let member = table.insert(WireFormat::Relay, 0);
-        if table.enter(&room) {
+        if table.enter(member, &room, ChannelRules::default()) {
             fanout.directory().join(&room, shard);
         }
-        table.subscribe(member, &room, 0);
+        table.subscribe(member, &room, Subscription::default(), |_| ());
     }
 
     let ticket = fanout.reserve(&room).ok_or("the queue is full")?;
-    fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, "hello".into()), None);
+    fanout.deliver(ticket, &room, 1, None, Frames::relay(MessageKind::Text, "hello".into()), None);
 
     let mut entries = VecDeque::new();
     fanout.queue(shard).drain(16, &mut entries);

@@ -63,6 +63,12 @@ impl Directory {
         self.clients.get(&id).map(|client| client.clone())
     }
 
+    /// The connected clients that are no user's, in no order.
+    pub fn anonymous_clients(&self) -> Vec<(ClientId, Client)> {
+        let anonymous = self.clients.iter().filter(|client| client.user.is_empty());
+        anonymous.map(|client| (*client.key(), client.value().clone())).collect()
+    }
+
     /// Where the client with this id lives, if it is connected.
     pub fn locate(&self, id: ClientId) -> Option<ClientKey> {
         self.clients.get(&id).map(|client| client.key)

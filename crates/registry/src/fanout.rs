@@ -3,7 +3,7 @@ use std::sync::Arc;
 use throng_protocol::ChannelName;
 
 use crate::queue::Reservation;
-use crate::{ClientId, Directory, Frames, ShardId, ShardQueue, Slot};
+use crate::{ClientId, Directory, Frames, ShardId, ShardQueue, Slot, StreamMark};
 
 /// One publication on its way to the subscribers of a shard.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Broadcast {
     pub channel: ChannelName,
     /// Its place in the channel's order.
     pub sequence: u64,
+    /// Its place in the channel's stream, if it is a publication that is kept.
+    pub stream: Option<StreamMark>,
     /// What goes on the wire.
     pub frames: Arc<Frames>,
     /// The client of this shard that does not get it.
@@ -72,12 +74,13 @@ impl<C> Fanout<C> {
         shards.iter().map(reserve).collect::<Option<Vec<_>>>().map(Ticket)
     }
 
-    /// Sends a publication to the shards for which room was reserved. `except` names a client that does not get it.
+    /// Sends an event to the shards for which room was reserved. `except` names a client that does not get it.
     pub fn deliver(
         &self,
         ticket: Ticket<C>,
         channel: &ChannelName,
         sequence: u64,
+        stream: Option<StreamMark>,
         frames: Frames,
         except: Option<ClientId>,
     ) {
@@ -87,6 +90,7 @@ impl<C> Fanout<C> {
             reservation.fill(Broadcast {
                 channel: channel.clone(),
                 sequence,
+                stream,
                 frames: Arc::clone(&frames),
                 except: except.filter(|key| key.shard == shard).map(|key| key.slot),
             });
@@ -116,7 +120,7 @@ mod tests {
         assert_eq!(fanout.queue(a).depth(), 0, "and so shard a was not entered");
         drop(taken);
         let ticket = fanout.reserve(&news).unwrap();
-        fanout.deliver(ticket, &news, 1, Frames::relay(MessageKind::Text, Payload::from("x")), None);
+        fanout.deliver(ticket, &news, 1, None, Frames::relay(MessageKind::Text, Payload::from("x")), None);
         assert_eq!([a, b].map(|shard| fanout.queue(shard).depth()), [1, 1]);
     }
 
@@ -132,7 +136,14 @@ mod tests {
         fanout.directory().join(&room, a);
         fanout.directory().join(&room, b);
         let ticket = fanout.reserve(&room).unwrap();
-        fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, Payload::from("x")), Some(sender));
+        fanout.deliver(
+            ticket,
+            &room,
+            1,
+            None,
+            Frames::relay(MessageKind::Text, Payload::from("x")),
+            Some(sender),
+        );
         let except = [a, b].map(|shard| {
             let mut entries = VecDeque::new();
             fanout.queue(shard).drain(1, &mut entries);

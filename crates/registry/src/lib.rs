@@ -12,7 +12,7 @@
 //! use std::collections::VecDeque;
 //! use std::task::Poll;
 //! use throng_protocol::frame::MessageKind;
-//! use throng_registry::{Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
+//! use throng_registry::{ChannelRules, Subscription, Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
 //!
 //! let fanout = Fanout::<()>::new(1, 64);
 //! let shard = fanout.shards().next().unwrap();
@@ -21,13 +21,13 @@
 //! // A client subscribes: the table knows the client, the directory only the shard.
 //! let ann = table.insert(WireFormat::Relay, Vec::new());
 //! let room = "relay:lobby".parse()?;
-//! table.enter(&room);
+//! table.enter(ann, &room, ChannelRules::default());
 //! fanout.directory().join(&room, shard);
-//! table.subscribe(ann, &room, 0);
+//! table.subscribe(ann, &room, Subscription::default(), |_| ());
 //!
 //! // A publication goes to the shard's queue, and from there to its subscribers.
 //! let ticket = fanout.reserve(&room).expect("the queue has room");
-//! fanout.deliver(ticket, &room, 1, Frames::relay(MessageKind::Text, "hi".into()), None);
+//! fanout.deliver(ticket, &room, 1, None, Frames::relay(MessageKind::Text, "hi".into()), None);
 //! let mut entries = VecDeque::new();
 //! fanout.queue(shard).drain(10, &mut entries);
 //! for entry in entries {
@@ -43,20 +43,24 @@
 //! ```
 
 mod channel;
+mod deliver;
 mod directory;
 mod fanout;
 mod frames;
 mod id;
+mod members;
 mod outbox;
 mod queue;
+mod subscription;
 mod table;
 mod turn;
 
 use channel::Channel;
 pub use directory::{Client, Directory};
 pub use fanout::{Broadcast, Fanout, Ticket};
-pub use frames::{Frames, WireFormat};
+pub use frames::{Frames, Variant, WireFormat};
 pub use id::{ClientId, ClientKey, ShardId, ShardSet, Slot};
 pub use outbox::OutboxLimits;
 pub use queue::{Entry as QueueEntry, Reservation, ShardQueue};
-pub use table::{Ending, ShardTable, TableCounters};
+pub use subscription::{ChannelRules, Ended, SlowPolicy, StreamMark, Subscription};
+pub use table::{Ending, OutboxDepth, ShardTable, TableCounters};

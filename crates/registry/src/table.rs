@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::io;
 use std::sync::Arc;
 
@@ -6,9 +7,11 @@ use bytes::BytesMut;
 use slab::Slab;
 use throng_protocol::ChannelName;
 
-use crate::outbox::Backlog;
+use crate::members::Pending;
+use crate::outbox::{Backlog, Tag};
+use crate::subscription::Member;
 use crate::turn::{NOT_DIRTY, Turn};
-use crate::{Broadcast, Frames, OutboxLimits, Slot, WireFormat};
+use crate::{ChannelRules, Ended, Frames, OutboxLimits, Slot, SlowPolicy, WireFormat};
 
 /// One shard's own half of the registry: its clients, their subscriptions and their outboxes.
 ///
@@ -24,14 +27,23 @@ use crate::{Broadcast, Frames, OutboxLimits, Slot, WireFormat};
 pub struct ShardTable<A> {
     pub(crate) clients: Slab<Client<A>>,
     pub(crate) channels: Slab<LocalChannel>,
-    by_name: HashMap<ChannelName, u32>,
+    pub(crate) by_name: HashMap<ChannelName, u32>,
+    pub(crate) pending: Vec<Pending>,
     pub(crate) turn: Turn,
     pub(crate) limits: OutboxLimits,
     pub(crate) backlog_bytes: usize,
     pub(crate) changed: Vec<Slot>,
     pub(crate) counters: TableCounters,
+    /// Publications that slow clients did not get, by the rules' group and policy.
+    pub(crate) dropped: Vec<[u64; SlowPolicy::COUNT]>,
+    /// Scratch of a flush.
+    pub(crate) dropped_now: Vec<Tag>,
+    pub(crate) hasher: RandomState,
     next_generation: u32,
-    subscriptions: usize,
+    pub(crate) next_serial: u32,
+    pub(crate) subscriptions: usize,
+    /// Subscriptions that have lost their place and have not been ended yet.
+    pub(crate) lost: usize,
 }
 
 #[derive(Debug)]
@@ -46,35 +58,46 @@ pub(crate) struct Client<A> {
     pub(crate) allowance: usize,
     /// Whether the shard waits for everything to be written.
     pub(crate) watched: bool,
-    subscriptions: Vec<Membership>,
+    pub(crate) subscriptions: Vec<Membership>,
     pub(crate) attachment: A,
 }
 
 /// A client's subscription: the channel, and the client's place among its members.
 #[derive(Clone, Copy, Debug)]
-struct Membership {
-    channel: u32,
-    member: u32,
+pub(crate) struct Membership {
+    pub(crate) channel: u32,
+    pub(crate) member: u32,
 }
 
 /// A channel that has, or is about to have, subscribers on this shard.
 #[derive(Debug)]
 pub(crate) struct LocalChannel {
-    name: ChannelName,
+    pub(crate) name: ChannelName,
+    /// Its number, which no other channel of the shard ever has.
+    pub(crate) serial: u32,
+    pub(crate) rules: ChannelRules,
     pub(crate) members: Vec<Member>,
+    /// Members that want to hear who joins and leaves.
+    pub(crate) listeners: usize,
     /// Subscriptions that have been entered and wait for their position.
-    entering: usize,
+    pub(crate) entering: usize,
+    /// The stream that its positioned members follow, as far as it is known; 0 for none.
+    pub(crate) epoch: u64,
+    /// Offset of the last publication that was delivered; 0 for none.
+    pub(crate) last: u64,
     /// Out of use, and here only until the turn is flushed.
     pub(crate) retired: bool,
     /// What was delivered to the channel in this turn.
     pub(crate) run: Vec<Arc<Frames>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) client: u32,
-    /// The channel's position when the client subscribed; what is not above it was published before.
-    pub(crate) start: u64,
+/// What waits for one client.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct OutboxDepth {
+    /// Bytes, as they are charged to the client.
+    pub bytes: usize,
+    /// Frames.
+    pub messages: usize,
 }
 
 /// Why the table wants a client gone. The shard closes the connection when it learns of it.
@@ -89,6 +112,8 @@ pub enum Ending {
     WriteError(io::ErrorKind),
     /// Handling it panicked.
     Panicked,
+    /// A publication cannot be sent in its format (3506).
+    WrongFormat,
 }
 
 impl Ending {
@@ -96,7 +121,7 @@ impl Ending {
     pub const fn is_slowness(self) -> bool {
         match self {
             Self::Slow | Self::Evicted => true,
-            Self::WriteError(_) | Self::Panicked => false,
+            Self::WriteError(_) | Self::Panicked | Self::WrongFormat => false,
         }
     }
 }
@@ -122,13 +147,19 @@ impl<A> ShardTable<A> {
             clients: Slab::new(),
             channels: Slab::new(),
             by_name: HashMap::new(),
+            pending: Vec::new(),
             turn: Turn::default(),
             limits,
             backlog_bytes: 0,
             changed: Vec::new(),
             counters: TableCounters::default(),
+            dropped: Vec::new(),
+            dropped_now: Vec::new(),
+            hasher: RandomState::new(),
             next_generation: 0,
+            next_serial: 0,
             subscriptions: 0,
+            lost: 0,
         }
     }
 
@@ -156,132 +187,18 @@ impl<A> ShardTable<A> {
         }
     }
 
-    /// Removes a client with all its subscriptions. Returns its attachment and the channels that have no subscriber on this
-    /// shard any more.
-    pub fn remove(&mut self, slot: Slot) -> Option<(A, Vec<ChannelName>)> {
+    /// Removes a client with all its subscriptions, those included that were still being made. Returns its attachment and what
+    /// ended.
+    pub fn remove(&mut self, slot: Slot) -> Option<(A, Vec<(ChannelName, Ended)>)> {
         self.client(slot)?;
-        let emptied = self.unsubscribe_all(slot);
+        let mut ended = self.unsubscribe_all(slot);
+        ended.extend(self.abandon_all(slot));
         let client = self.clients.remove(slot.index as usize);
         self.backlog_bytes -= client.backlog.map_or(0, |backlog| backlog.charged());
         if self.clients.is_empty() {
             self.clients.shrink_to_fit();
         }
-        Some((client.attachment, emptied))
-    }
-
-    /// Announces a subscription whose position is still to be read, so that the channel stays in use meanwhile. True if the
-    /// shard did not use the channel before and must join it.
-    ///
-    /// Must be followed by [`subscribe`](Self::subscribe) or [`abandon`](Self::abandon).
-    pub fn enter(&mut self, name: &ChannelName) -> bool {
-        let known = self.by_name.get(name).copied();
-        let channel = known.unwrap_or_else(|| {
-            let local = LocalChannel {
-                name: name.clone(),
-                members: Vec::new(),
-                entering: 0,
-                retired: false,
-                run: Vec::new(),
-            };
-            let key = index(self.channels.insert(local));
-            self.by_name.insert(name.clone(), key);
-            key
-        });
-        self.channels[channel as usize].entering += 1;
-        known.is_none()
-    }
-
-    /// Takes back an [`enter`](Self::enter). True if the shard does not use the channel any more and must leave it.
-    pub fn abandon(&mut self, name: &ChannelName) -> bool {
-        let Some(&channel) = self.by_name.get(name) else { return false };
-        let local = &mut self.channels[channel as usize];
-        local.entering = local.entering.saturating_sub(1);
-        self.forget_if_unused(channel)
-    }
-
-    /// Completes an [`enter`](Self::enter): from now on the client gets what is published above `start`.
-    ///
-    /// A client that is gone or subscribed already changes nothing, but takes the `enter` back; then true if the shard must
-    /// leave the channel.
-    pub fn subscribe(&mut self, slot: Slot, name: &ChannelName, start: u64) -> bool {
-        if self.client(slot).is_none() || self.is_subscribed(slot, name) {
-            return self.abandon(name);
-        }
-        let Some(&channel) = self.by_name.get(name) else { return false };
-        let local = &mut self.channels[channel as usize];
-        local.entering = local.entering.saturating_sub(1);
-        let member = index(local.members.len());
-        local.members.push(Member { client: slot.index, start });
-        self.clients[slot.index as usize].subscriptions.push(Membership { channel, member });
-        self.subscriptions += 1;
-        false
-    }
-
-    /// Ends a subscription at once: nothing of the channel is put into the client's outbox any more. `None` if there was no
-    /// such subscription, else whether the shard does not use the channel any more and must leave it.
-    pub fn unsubscribe(&mut self, slot: Slot, name: &ChannelName) -> Option<bool> {
-        let &channel = self.by_name.get(name)?;
-        let subscriptions = &mut self.client_mut(slot)?.subscriptions;
-        let at = subscriptions.iter().position(|membership| membership.channel == channel)?;
-        let membership = subscriptions.swap_remove(at);
-        Some(self.end_membership(membership))
-    }
-
-    /// Ends all of a client's subscriptions. Returns the channels that the shard must leave.
-    pub fn unsubscribe_all(&mut self, slot: Slot) -> Vec<ChannelName> {
-        let Some(client) = self.client_mut(slot) else { return Vec::new() };
-        let mut emptied = Vec::new();
-        for membership in std::mem::take(&mut client.subscriptions) {
-            let name = self.channels[membership.channel as usize].name.clone();
-            if self.end_membership(membership) {
-                emptied.push(name);
-            }
-        }
-        emptied
-    }
-
-    /// The table's own copy of a channel's name, to be shared by those who keep it for long.
-    pub fn shared_name(&self, name: &ChannelName) -> Option<ChannelName> {
-        self.by_name.get_key_value(name).map(|(name, _)| name.clone())
-    }
-
-    /// Whether the client is subscribed to the channel.
-    pub fn is_subscribed(&self, slot: Slot, name: &ChannelName) -> bool {
-        let Some(channel) = self.by_name.get(name) else { return false };
-        self.client(slot).is_some_and(|client| client.subscriptions.iter().any(|own| own.channel == *channel))
-    }
-
-    /// How many channels the client is subscribed to.
-    pub fn subscription_count_of(&self, slot: Slot) -> usize {
-        self.client(slot).map_or(0, |client| client.subscriptions.len())
-    }
-
-    /// Puts a publication in front of the channel's subscribers. It costs each an index, not a copy.
-    pub fn deliver(&mut self, broadcast: &Broadcast) -> usize {
-        let Some(&channel) = self.by_name.get(&broadcast.channel) else { return 0 };
-        let local = &mut self.channels[channel as usize];
-        let position = index(local.run.len());
-        let mut delivered = 0;
-        for member in &local.members {
-            if broadcast.sequence <= member.start {
-                continue;
-            }
-            let client = &mut self.clients[member.client as usize];
-            let slot = Slot { index: member.client, generation: client.generation };
-            if broadcast.except == Some(slot) || client.ending.is_some() {
-                continue;
-            }
-            self.turn.append_run(slot, &mut client.dirty, channel, position);
-            delivered += 1;
-        }
-        if delivered > 0 {
-            if local.run.is_empty() {
-                self.turn.touched.push(channel);
-            }
-            local.run.push(Arc::clone(&broadcast.frames));
-        }
-        self.counters.deliveries += delivered as u64;
-        delivered
+        Some((client.attachment, ended))
     }
 
     /// Puts frames of the client's own into its outbox: `write` appends whole frames to the buffer.
@@ -317,6 +234,24 @@ impl<A> ShardTable<A> {
     /// Bytes that wait because the client's socket is full, as they are charged to it.
     pub fn backlog_of(&self, slot: Slot) -> usize {
         self.client(slot).and_then(|client| client.backlog.as_ref()).map_or(0, |backlog| backlog.charged())
+    }
+
+    /// The clients for whom most waits, deepest first, at most `count` of them. Looks at all clients.
+    pub fn deepest(&self, count: usize) -> Vec<(Slot, OutboxDepth)> {
+        let depth = |(key, client): (usize, &Client<A>)| {
+            let backlog = client.backlog.as_ref()?;
+            let slot = Slot { index: index(key), generation: client.generation };
+            Some((slot, OutboxDepth { bytes: backlog.charged(), messages: backlog.messages() }))
+        };
+        let mut deepest: Vec<_> = self.clients.iter().filter_map(depth).collect();
+        deepest.sort_unstable_by_key(|(_, depth)| std::cmp::Reverse(depth.bytes));
+        deepest.truncate(count);
+        deepest
+    }
+
+    /// Publications that slow clients did not get, by [`ChannelRules::group`] and [`SlowPolicy`].
+    pub fn dropped(&self) -> &[[u64; SlowPolicy::COUNT]] {
+        &self.dropped
     }
 
     /// Whether everything for the client has been written.
@@ -363,39 +298,8 @@ impl<A> ShardTable<A> {
         self.clients.get(slot.index as usize).filter(|client| client.generation == slot.generation)
     }
 
-    fn client_mut(&mut self, slot: Slot) -> Option<&mut Client<A>> {
+    pub(crate) fn client_mut(&mut self, slot: Slot) -> Option<&mut Client<A>> {
         self.clients.get_mut(slot.index as usize).filter(|client| client.generation == slot.generation)
-    }
-
-    /// Takes a member out of its channel; true if that leaves the channel unused.
-    fn end_membership(&mut self, membership: Membership) -> bool {
-        self.subscriptions -= 1;
-        let local = &mut self.channels[membership.channel as usize];
-        local.members.swap_remove(membership.member as usize);
-        // Another member took the place that became free, and must know it.
-        if let Some(moved) = local.members.get(membership.member as usize) {
-            let subscriptions = &mut self.clients[moved.client as usize].subscriptions;
-            if let Some(own) = subscriptions.iter_mut().find(|own| own.channel == membership.channel) {
-                own.member = membership.member;
-            }
-        }
-        self.forget_if_unused(membership.channel)
-    }
-
-    fn forget_if_unused(&mut self, channel: u32) -> bool {
-        let local = &mut self.channels[channel as usize];
-        let unused = local.members.is_empty() && local.entering == 0;
-        if unused {
-            self.by_name.remove(&local.name);
-            // What it delivered in this turn is still to be written; the turn's end removes it.
-            local.retired = !local.run.is_empty();
-            if !local.retired {
-                self.channels.remove(channel as usize);
-            }
-        } else if local.members.capacity() > 64 && local.members.len() < local.members.capacity() / 4 {
-            local.members.shrink_to(local.members.len() * 2);
-        }
-        unused
     }
 }
 

@@ -1,3 +1,4 @@
+use std::hash::RandomState;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::outbox::Backlog;
+use crate::frames::Variant;
+use crate::outbox::{Backlog, Bounds, Tag};
 use crate::table::{Client, LocalChannel, index};
-use crate::{Ending, Frames, ShardTable, Slot, WireFormat};
+use crate::{ChannelRules, Ending, Frames, ShardTable, Slot, SlowPolicy, WireFormat};
 
 pub(crate) const NOT_DIRTY: u32 = u32::MAX;
 
@@ -45,7 +47,7 @@ enum Segment {
     /// This part of the turn's own bytes.
     Own { from: u32, to: u32 },
     /// These publications of a channel's run.
-    Run { channel: u32, from: u32, to: u32 },
+    Run { channel: u32, from: u32, to: u32, variant: Variant },
 }
 
 /// A run of one channel as the bytes of one format, made for the first of its clients and written for all.
@@ -61,11 +63,24 @@ impl Turn {
     }
 
     /// Adds publication `position` of the channel's run to the client's segments.
-    pub(crate) fn append_run(&mut self, slot: Slot, dirty: &mut u32, channel: u32, position: u32) {
+    pub(crate) fn append_run(
+        &mut self,
+        slot: Slot,
+        dirty: &mut u32,
+        channel: u32,
+        position: u32,
+        variant: Variant,
+    ) {
         let segments = self.segments(slot, dirty);
         match segments.last_mut() {
-            Some(Segment::Run { channel: last, to, .. }) if *last == channel && *to == position => *to += 1,
-            Some(_) | None => segments.push(Segment::Run { channel, from: position, to: position + 1 }),
+            Some(Segment::Run { channel: last, to, variant: same, .. })
+                if *last == channel && *to == position && *same == variant =>
+            {
+                *to += 1;
+            }
+            Some(_) | None => {
+                segments.push(Segment::Run { channel, from: position, to: position + 1, variant });
+            }
         }
     }
 
@@ -129,28 +144,76 @@ impl<A> ShardTable<A> {
         if client.ending == Some(Ending::Evicted) {
             return None;
         }
-        let pieces = Pieces { channels: &self.channels, own: &self.turn.own, format: client.format };
-        let mut out = Output { write, writes: 0, bytes: 0 };
+        let bounds = Bounds {
+            bytes: self.limits.client_bytes.max(client.allowance),
+            messages: self.limits.client_messages,
+        };
+        let (channels, hasher) = (&self.channels, &self.hasher);
+        let pieces = Pieces { channels, own: &self.turn.own, format: client.format, bounds, hasher };
+        let mut out = Output { write, writes: 0, bytes: 0, dropped: std::mem::take(&mut self.dropped_now) };
         let outcome = match &mut client.backlog {
             Some(backlog) => {
-                pieces.keep(segments, 0, backlog);
+                pieces.keep(segments, 0, backlog, &mut out.dropped);
                 out.backlog(&mut client.attachment, backlog)
             }
             None => out.direct(client, segments, &pieces, &mut self.turn.merged),
         };
+        let mut dropped = out.dropped;
         self.counters.writes += out.writes;
         self.counters.bytes_written += out.bytes;
+        if !dropped.is_empty() {
+            self.account(slot, &mut dropped);
+        }
+        self.dropped_now = dropped;
+        let client = &mut self.clients[slot.index as usize];
         client.backlog.take_if(|backlog| backlog.is_empty());
         if client.backlog.is_none() && std::mem::take(&mut client.watched) {
             self.changed.push(slot);
         }
-        let over = client.backlog.as_ref().is_some_and(|b| b.exceeds(&self.limits, client.allowance));
+        let over = client.backlog.as_ref().is_some_and(|backlog| backlog.exceeds(bounds));
         match outcome {
             Err(kind) => Some(Ending::WriteError(kind)),
             // What a client that must go is told at its end may exceed the bounds: it is one close frame.
             Ok(()) if over && client.ending.is_none() => Some(Ending::Slow),
             Ok(()) => None,
         }
+    }
+
+    /// Counts what was dropped for a client, and has those of its subscriptions know that need to.
+    fn account(&mut self, slot: Slot, dropped: &mut Vec<Tag>) {
+        for tag in dropped.iter() {
+            self.count_dropped(tag.rules, 1);
+        }
+        dropped.sort_unstable_by_key(|tag| tag.channel);
+        dropped.dedup_by_key(|tag| tag.channel);
+        for tag in dropped.drain(..) {
+            let Some((channel, member)) = self.member_of(slot, tag.channel) else { continue };
+            let at = index(member);
+            let member = &mut self.channels[channel].members[member];
+            // Where only the newest waits, it waits whole.
+            let broken = member.is_delta() && tag.rules.slow != SlowPolicy::KeepLatest;
+            if !member.is_positioned() && !member.is_delta() {
+                continue;
+            }
+            member.forget_base();
+            let lost = member.is_positioned() && !member.is_lost();
+            if lost {
+                self.lose(index(channel), at);
+            }
+            if lost || broken {
+                let backlog = self.clients[slot.index as usize].backlog.as_mut();
+                let count = backlog.map_or(0, |backlog| backlog.purge(tag.channel));
+                self.count_dropped(tag.rules, count);
+            }
+        }
+    }
+
+    fn count_dropped(&mut self, rules: ChannelRules, count: u64) {
+        let group = usize::from(rules.group);
+        if self.dropped.len() <= group {
+            self.dropped.resize(group + 1, [0; SlowPolicy::COUNT]);
+        }
+        self.dropped[group][rules.slow as usize] += count;
     }
 
     /// Marks a client as one that must go, once, and lets go of what waits for it.
@@ -160,7 +223,9 @@ impl<A> ShardTable<A> {
             let before = backlog.charged();
             match ending {
                 Ending::Evicted => **backlog = Backlog::default(),
-                Ending::Slow | Ending::WriteError(_) | Ending::Panicked => backlog.abandon(),
+                Ending::Slow | Ending::WriteError(_) | Ending::Panicked | Ending::WrongFormat => {
+                    backlog.abandon();
+                }
             }
             self.backlog_bytes -= before - backlog.charged();
             client.backlog.take_if(|backlog| backlog.is_empty());
@@ -210,41 +275,61 @@ struct Pieces<'a> {
     channels: &'a Slab<LocalChannel>,
     own: &'a BytesMut,
     format: WireFormat,
+    bounds: Bounds,
+    hasher: &'a RandomState,
 }
 
 impl<'a> Pieces<'a> {
-    fn run(&self, channel: u32, from: u32, to: u32) -> impl Iterator<Item = &'a Bytes> {
+    fn events(&self, channel: u32, from: u32, to: u32) -> &'a [Arc<Frames>] {
         let run: &'a [Arc<Frames>] = self.channels.get(channel as usize).map_or(&[], |local| &local.run);
+        &run[from as usize..to as usize]
+    }
+
+    fn run(&self, channel: u32, from: u32, to: u32, variant: Variant) -> impl Iterator<Item = &'a Bytes> {
         let format = self.format;
-        run[from as usize..to as usize].iter().filter_map(move |frames| frames.get(format))
+        self.events(channel, from, to).iter().filter_map(move |frames| frames.get(format, variant))
     }
 
     /// The segment's bytes, piece by piece.
     fn slices(&self, segment: Segment) -> impl Iterator<Item = &'a [u8]> {
         let (own, run) = match segment {
             Segment::Own { from, to } => (Some(&self.own[from as usize..to as usize]), None),
-            Segment::Run { channel, from, to } => (None, Some(self.run(channel, from, to))),
+            Segment::Run { channel, from, to, variant } => (None, Some(self.run(channel, from, to, variant))),
         };
         own.into_iter().chain(run.into_iter().flatten().map(|frame| &frame[..]))
     }
 
     /// Puts the segments without their first `written` bytes into the backlog: shared frames by reference, own bytes copied.
-    fn keep(&self, segments: &[Segment], mut written: usize, backlog: &mut Backlog) {
-        let mut keep = |frame: Bytes| {
+    fn keep(&self, segments: &[Segment], mut written: usize, backlog: &mut Backlog, dropped: &mut Vec<Tag>) {
+        let mut keep = |frame: &Bytes, tag: Option<Tag>, instead: Option<&Bytes>| {
             if written >= frame.len() {
                 written -= frame.len();
-            } else {
-                backlog.push(frame);
+            } else if written > 0 {
+                backlog.push(frame.clone(), tag, self.bounds, dropped);
                 backlog.advance(std::mem::take(&mut written));
+            } else {
+                backlog.push(instead.unwrap_or(frame).clone(), tag, self.bounds, dropped);
             }
         };
         for segment in segments {
             match *segment {
                 Segment::Own { from, to } => {
-                    keep(Bytes::copy_from_slice(&self.own[from as usize..to as usize]));
+                    keep(&Bytes::copy_from_slice(&self.own[from as usize..to as usize]), None, None);
                 }
-                Segment::Run { channel, from, to } => {
-                    self.run(channel, from, to).cloned().for_each(&mut keep)
+                Segment::Run { channel, from, to, variant } => {
+                    let Some(local) = self.channels.get(channel as usize) else { continue };
+                    let (serial, rules) = (local.serial, local.rules);
+                    let latest = rules.slow == SlowPolicy::KeepLatest;
+                    for frames in self.events(channel, from, to) {
+                        let Some(frame) = frames.get(self.format, variant) else { continue };
+                        let key = if latest { frames.key(self.hasher) } else { 0 };
+                        let tag = Tag { channel: serial, rules, key };
+                        let tag = frames.as_publication().map(|_| tag);
+                        // What came before it may be dropped, so that it cannot be a patch.
+                        let whole = latest && variant == Variant::Patch;
+                        let instead = whole.then(|| frames.get(self.format, Variant::Full)).flatten();
+                        keep(frame, tag, instead);
+                    }
                 }
             }
         }
@@ -256,6 +341,7 @@ struct Output<'w, W> {
     write: &'w mut W,
     writes: u64,
     bytes: u64,
+    dropped: Vec<Tag>,
 }
 
 impl<W> Output<'_, W> {
@@ -304,7 +390,7 @@ impl<W> Output<'_, W> {
         };
         if written < total {
             let mut backlog = Box::<Backlog>::default();
-            pieces.keep(segments, written, &mut backlog);
+            pieces.keep(segments, written, &mut backlog, &mut self.dropped);
             // Tried once more at once, so that the socket is asked to say when it is writable.
             let outcome = self.backlog(&mut client.attachment, &mut backlog);
             client.backlog = Some(backlog);

@@ -8,7 +8,9 @@ use std::task::Poll;
 
 use throng_protocol::frame::MessageKind;
 use throng_protocol::{ChannelName, Payload, Publication};
-use throng_registry::{Broadcast, Ending, Frames, OutboxLimits, ShardTable, Slot, WireFormat};
+use throng_registry::{
+    Broadcast, ChannelRules, Ended, Ending, Frames, OutboxLimits, ShardTable, Slot, Subscription, WireFormat,
+};
 
 /// A socket that takes `room` bytes and is full then.
 struct Wire {
@@ -58,8 +60,8 @@ impl Shard {
     }
 
     fn subscribe(&mut self, slot: Slot, channel: &str) {
-        self.table.enter(&name(channel));
-        self.table.subscribe(slot, &name(channel), self.sequence);
+        self.table.enter(slot, &name(channel), ChannelRules::default());
+        self.table.subscribe(slot, &name(channel), from(self.sequence), |_| ());
     }
 
     fn publish(&mut self, channel: &str, text: &str) -> usize {
@@ -70,7 +72,7 @@ impl Shard {
         self.sequence += 1;
         let frames = Frames::relay(MessageKind::Text, Payload::from(text.to_owned().into_bytes()));
         let (channel, sequence) = (name(channel), self.sequence);
-        self.table.deliver(&Broadcast { channel, sequence, frames: Arc::new(frames), except })
+        self.table.deliver(&Broadcast { channel, sequence, stream: None, frames: Arc::new(frames), except })
     }
 
     fn reply(&mut self, slot: Slot, text: &str) {
@@ -98,6 +100,15 @@ impl Shard {
         assert!(rest.is_empty(), "a whole number of frames");
         texts
     }
+}
+
+/// A subscription to what is published above this sequence.
+fn from(sequence: u64) -> Subscription {
+    Subscription { sequence, ..Subscription::default() }
+}
+
+fn ended(leave: bool) -> Option<Ended> {
+    Some(Ended { marks: 0, leave })
 }
 
 fn name(channel: &str) -> ChannelName {
@@ -163,9 +174,9 @@ fn a_subscriber_gets_nothing_that_was_published_before_it_subscribed() {
     let mut shard = Shard::new(LIMITS);
     let ann = shard.member("news");
     let bob = shard.client(WireFormat::Relay);
-    shard.table.enter(&name("news"));
+    shard.table.enter(bob, &name("news"), ChannelRules::default());
     // The position was read when 7 was the top; what is still on its way from before must not be delivered.
-    shard.table.subscribe(bob, &name("news"), 7);
+    shard.table.subscribe(bob, &name("news"), from(7), |_| ());
     shard.sequence = 6;
     shard.publish("news", "seven");
     shard.publish("news", "eight");
@@ -179,7 +190,7 @@ fn nothing_follows_an_unsubscribe() {
     let mut shard = Shard::new(LIMITS);
     let ann = shard.member("news");
     shard.publish("news", "before");
-    assert_eq!(shard.table.unsubscribe(ann, &name("news")), Some(true), "it was the last one");
+    assert_eq!(shard.table.unsubscribe(ann, &name("news")), ended(true), "it was the last one");
     shard.reply(ann, "unsubscribed");
     assert_eq!(shard.publish("news", "after"), 0);
     assert_eq!(shard.table.unsubscribe(ann, &name("news")), None);
@@ -308,7 +319,7 @@ fn a_slot_finds_nobody_after_its_client_has_gone() {
     let mut shard = Shard::new(LIMITS);
     let ann = shard.member("news");
     let (_, emptied) = shard.table.remove(ann).unwrap();
-    assert_eq!(emptied, [name("news")]);
+    assert_eq!(emptied, [(name("news"), Ended { marks: 0, leave: true })]);
     let bob = shard.member("news");
     assert_ne!(ann, bob);
     shard.reply(ann, "for ann");
@@ -322,12 +333,16 @@ fn a_slot_finds_nobody_after_its_client_has_gone() {
 fn a_channel_stays_in_use_while_a_subscription_to_it_is_under_way() {
     let mut shard = Shard::new(LIMITS);
     let ann = shard.member("news");
-    assert!(!shard.table.enter(&name("news")), "the shard is in the channel already");
-    assert_eq!(shard.table.unsubscribe(ann, &name("news")), Some(false));
-    assert!(shard.table.abandon(&name("news")));
-    assert!(shard.table.enter(&name("news")));
-    assert!(shard.table.subscribe(ann, &name("news"), 0) || shard.table.is_subscribed(ann, &name("news")));
-    assert_eq!(shard.table.sizes(), (1, 1, 1));
+    let bob = shard.client(WireFormat::Relay);
+    assert!(
+        !shard.table.enter(bob, &name("news"), ChannelRules::default()),
+        "the shard is in the channel already"
+    );
+    assert_eq!(shard.table.unsubscribe(ann, &name("news")), ended(false));
+    assert!(shard.table.abandon(bob, &name("news")));
+    assert!(shard.table.enter(ann, &name("news"), ChannelRules::default()));
+    assert!(!shard.table.subscribe(ann, &name("news"), from(0), |_| ()));
+    assert_eq!(shard.table.sizes(), (2, 1, 1));
 }
 
 #[test]
@@ -339,8 +354,14 @@ fn formats_share_a_turn_but_not_their_bytes() {
     }
     for sequence in [1, 2] {
         let publication = Publication { data: Payload::from("{}"), ..Publication::default() };
-        let frames = Arc::new(Frames::publication(name("news"), Arc::new(publication)));
-        shard.table.deliver(&Broadcast { channel: name("news"), sequence, frames, except: None });
+        let frames = Arc::new(Frames::publication(name("news"), Arc::new(publication), None, true));
+        shard.table.deliver(&Broadcast {
+            channel: name("news"),
+            sequence,
+            stream: None,
+            frames,
+            except: None,
+        });
     }
     shard.flush();
     let push = br#"{"push":{"channel":"news","pub":{"data":{}}}}"#;

@@ -20,6 +20,7 @@
 
 pub mod config;
 
+pub mod handlers;
 mod http;
 mod listener;
 mod memory;

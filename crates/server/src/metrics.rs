@@ -42,6 +42,40 @@ pub(crate) struct ShardMetrics {
     pub(crate) bytes_received: Number,
     pub(crate) messages_received: Number,
     pub(crate) messages_sent: Number,
+    /// Publications that slow clients did not get, by namespace and policy.
+    dropped: Box<[[Number; SLOW_POLICIES.len()]]>,
+}
+
+/// The policies for slow clients, as labels, in the order in which they are counted.
+const SLOW_POLICIES: [&str; 4] = ["disconnect", "drop_oldest", "drop_newest", "keep_latest"];
+
+impl ShardMetrics {
+    fn new(namespaces: usize) -> Self {
+        Self { dropped: (0..namespaces).map(|_| Default::default()).collect(), ..Self::default() }
+    }
+
+    /// Takes over what a shard has counted of dropped publications.
+    pub(crate) fn set_dropped(&self, counts: &[[u64; SLOW_POLICIES.len()]]) {
+        for (numbers, counts) in self.dropped.iter().zip(counts) {
+            numbers.iter().zip(counts).for_each(|(number, count)| number.set(*count));
+        }
+    }
+}
+
+/// How a recovery ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Recovery {
+    /// The client got all that it had missed.
+    Complete,
+    /// The client was told that it cannot.
+    Failed,
+    /// The client got the latest publication without asking.
+    Cached,
+}
+
+impl Recovery {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Complete, "recovered"), (Self::Failed, "unrecoverable"), (Self::Cached, "cached")];
 }
 
 /// How a handshake ended.
@@ -90,20 +124,31 @@ pub(crate) struct Metrics {
     pub(crate) publications: Number,
     pub(crate) publications_refused: Number,
     pub(crate) publishers_paced: Number,
+    /// Repeats of idempotency keys, and stale versions.
+    pub(crate) publications_suppressed: Number,
+    /// Joins and leaves that nobody was told of.
+    pub(crate) announcements_dropped: Number,
+    /// Positioned subscriptions that lost a publication.
+    pub(crate) positions_lost: Number,
+    recoveries: [Number; Recovery::ALL.len()],
     pub(crate) panics: Number,
     pub(crate) shards_alive: Number,
 }
 
 impl Metrics {
-    pub(crate) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize, namespaces: usize) -> Self {
         Self {
-            shards: (0..shards).map(|_| ShardMetrics::default()).collect(),
+            shards: (0..shards).map(|_| ShardMetrics::new(namespaces)).collect(),
             connections: Default::default(),
             handshakes: Default::default(),
             accept_errors: Number::default(),
             publications: Number::default(),
             publications_refused: Number::default(),
             publishers_paced: Number::default(),
+            publications_suppressed: Number::default(),
+            announcements_dropped: Number::default(),
+            positions_lost: Number::default(),
+            recoveries: Default::default(),
             panics: Number::default(),
             shards_alive: Number::default(),
         }
@@ -111,6 +156,10 @@ impl Metrics {
 
     pub(crate) fn handshake(&self, result: Handshake) {
         self.handshakes[result as usize].add(1);
+    }
+
+    pub(crate) fn recovered(&self, outcome: Recovery) {
+        self.recoveries[outcome as usize].add(1);
     }
 
     pub(crate) const fn connections(&self, transport: Transport) -> &Number {
@@ -151,6 +200,8 @@ pub(crate) fn render(node: &Node) -> String {
         );
     }
     traffic(&mut page, metrics);
+    losses(&mut page, node);
+    streams(&mut page, node);
     state(&mut page, node);
     page.0
 }
@@ -200,6 +251,76 @@ fn traffic(page: &mut Page, metrics: &Metrics) {
         ),
         ("throng_panics_total", "Connections ended by a panic.", metrics.panics.get()),
         ("throng_accept_errors_total", "Failures to accept a connection.", metrics.accept_errors.get()),
+    ] {
+        page.single(name, "counter", help, value);
+    }
+}
+
+fn losses(page: &mut Page, node: &Node) {
+    let metrics = &node.metrics;
+    page.family(
+        "throng_publications_dropped_total",
+        "counter",
+        "Publications that slow clients did not get, by the policy of their namespace.",
+    );
+    for (index, namespace) in node.namespaces.all().iter().enumerate() {
+        let policy = namespace.rules.slow as usize;
+        let count = metrics.shards.iter().filter_map(|shard| shard.dropped.get(index)?.get(policy));
+        let labels = [("namespace", namespace.name.as_str()), ("policy", SLOW_POLICIES[policy])];
+        page.sample("throng_publications_dropped_total", &labels, count.map(Number::get).sum());
+    }
+    page.family("throng_recoveries_total", "counter", "Recoveries, by how they ended.");
+    for (outcome, label) in Recovery::ALL {
+        let count = metrics.recoveries[outcome as usize].get();
+        page.sample("throng_recoveries_total", &[("result", label)], count);
+    }
+    for (name, help, value) in [
+        (
+            "throng_positions_lost_total",
+            "Positioned subscriptions that lost a publication and were told so.",
+            metrics.positions_lost.get(),
+        ),
+        (
+            "throng_announcements_dropped_total",
+            "Joins and leaves that nobody was told of, because a shard had no room in time.",
+            metrics.announcements_dropped.get(),
+        ),
+        (
+            "throng_publications_suppressed_total",
+            "Publications that repeated an idempotency key or had a stale version.",
+            metrics.publications_suppressed.get(),
+        ),
+    ] {
+        page.single(name, "counter", help, value);
+    }
+}
+
+fn streams(page: &mut Page, node: &Node) {
+    let sizes = node.engine_sizes();
+    for (name, help, value) in [
+        ("throng_streams", "Channels that have a stream.", sizes.streams),
+        ("throng_history_publications", "Publications that are kept.", sizes.publications),
+        ("throng_history_bytes", "Bytes that kept publications take, overhead included.", sizes.bytes),
+        (
+            "throng_presence_entries",
+            "Clients listed in presence, once for each channel.",
+            sizes.presence_members,
+        ),
+        ("throng_idempotency_keys", "Results kept for idempotency keys.", sizes.idempotency_keys),
+    ] {
+        page.single(name, "gauge", help, value as u64);
+    }
+    for (name, help, value) in [
+        (
+            "throng_history_evicted_publications_total",
+            "Publications dropped from history before their time, for want of memory.",
+            sizes.evicted_publications,
+        ),
+        (
+            "throng_history_evicted_streams_total",
+            "Streams dropped with their epoch before their time, because there were too many.",
+            sizes.evicted_streams,
+        ),
     ] {
         page.single(name, "counter", help, value);
     }

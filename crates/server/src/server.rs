@@ -4,16 +4,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
+use throng_protocol::Payload;
 use throng_registry::ShardId;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Faults, FileLimit, Settings};
+use crate::handlers::{
+    ConnectEvent, ConnectReply, Handler, HandlerError, HandlerSet, Handlers, MessageEvent, PublishEvent,
+    PublishReply, RpcEvent, SubscribeEvent, SubscribeReply,
+};
 use crate::listener::{self, Admission};
 use crate::node::Node;
 use crate::shard::{self, ShardCommand};
@@ -34,6 +40,7 @@ impl Server {
 #[derive(Clone, Debug, Default)]
 pub struct ServerBuilder {
     settings: Settings,
+    handlers: HandlerSet,
 }
 
 /// Why a server did not start.
@@ -69,6 +76,64 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets who decides who may connect, and as whom; tokens are then the handler's affair.
+    ///
+    /// A handler delays only its own connection, has `client.handler_timeout` to answer (then the client gets error 100), and
+    /// runs on the runtime that called [`start`](Self::start), with at most `client.handler_limit` others.
+    #[must_use]
+    pub fn on_connect<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(ConnectEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<ConnectReply, HandlerError>> + Send + 'static,
+    {
+        self.handlers.connect = Some(Handler::new(handler));
+        self
+    }
+
+    /// Sets who decides which client may subscribe to which channel, instead of the namespace's permissions.
+    #[must_use]
+    pub fn on_subscribe<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(SubscribeEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<SubscribeReply, HandlerError>> + Send + 'static,
+    {
+        self.handlers.subscribe = Some(Handler::new(handler));
+        self
+    }
+
+    /// Sets who decides which client may publish what, instead of the namespace's permissions.
+    #[must_use]
+    pub fn on_publish<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(PublishEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<PublishReply, HandlerError>> + Send + 'static,
+    {
+        self.handlers.publish = Some(Handler::new(handler));
+        self
+    }
+
+    /// Sets who answers calls of this method. Calls of methods that nobody answers fail with error 104.
+    #[must_use]
+    pub fn on_rpc<F, A>(mut self, method: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(RpcEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, HandlerError>> + Send + 'static,
+    {
+        self.handlers.rpc.insert(method.into(), Handler::new(handler));
+        self
+    }
+
+    /// Sets who takes messages that get no answer. Without it, a client that sends one is disconnected (3508).
+    #[must_use]
+    pub fn on_message<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(MessageEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handlers.message = Some(Handler::new(handler));
+        self
+    }
+
     /// Binds the address, starts the shards' threads, and accepts connections on the current tokio runtime.
     ///
     /// # Errors
@@ -86,14 +151,28 @@ impl ServerBuilder {
         let possible = FileLimit::raise().connections().saturating_sub(4 * settings.shards.count).max(1);
         let limit = settings.client.connection_limit.map_or(possible, |wanted| wanted.min(possible));
         let admission = Arc::new(Admission::new(&settings, limit));
-        let node = Arc::new(Node::new(settings));
+        let client = &settings.client;
+        let runtime = Some(Handle::current());
+        let handlers = Handlers::new(self.handlers, client.handler_limit, client.handler_timeout, runtime);
+        let node = Arc::new(Node::new(settings, handlers));
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let accepting =
             listener::run(listener, Arc::clone(&node), Arc::clone(&admission), stop.clone(), tasks.clone());
         tasks.spawn(accepting);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(Arc::clone(&node))));
         tasks.close();
         Ok(Running { address, node, admission, shards, stop, tasks })
+    }
+}
+
+/// Has the engine let go of what has expired.
+async fn sweep(node: Arc<Node>) {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        node.sweep();
     }
 }
 

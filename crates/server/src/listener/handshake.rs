@@ -39,7 +39,7 @@ impl Refused {
 }
 
 /// Namespace of the channels that are relay rooms.
-const RELAY_NAMESPACE: &str = "relay:";
+pub(crate) const RELAY_NAMESPACE: &str = "relay:";
 
 const JSON: &str = "centrifuge-json";
 const PROTOBUF: &str = "centrifuge-protobuf";
@@ -118,7 +118,8 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
             Some("true") => PingStyle::Frame,
             _ => PingStyle::Application,
         };
-        return Ok((Route::Protocol { format, ping_style }, protocol));
+        let user = named_user(&request.headers, &settings.client.user_id_http_header);
+        return Ok((Route::Protocol { format, ping_style, user }, protocol));
     }
     let room = match path.strip_prefix("/relay/") {
         Some(segment) => Some(percent_decode(segment).ok_or(BAD_ROOM)?),
@@ -131,6 +132,13 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
         None if path == "/echo" => Err(disabled("the echo is off here; see echo.enabled\n")),
         None => Err(disabled("there is no WebSocket endpoint at this path\n")),
     }
+}
+
+/// The user that a trusted proxy names in this header, which no client must be able to set by itself. No header has an empty
+/// name.
+fn named_user(headers: &HeaderMap, header: &str) -> Option<Box<str>> {
+    let user = headers.get(header).filter(|_| !header.is_empty())?.to_str().ok()?;
+    (!user.is_empty()).then(|| user.into())
 }
 
 /// The wire format that a client of the protocol asked for.

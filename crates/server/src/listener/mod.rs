@@ -7,4 +7,4 @@ mod held;
 
 pub(crate) use accept::run;
 pub(crate) use admission::{Admission, Seat};
-pub(crate) use handshake::{Upgrade, is_upgrade, upgrade};
+pub(crate) use handshake::{RELAY_NAMESPACE, Upgrade, is_upgrade, upgrade};

@@ -1,51 +1,30 @@
 //! What a client of the protocol may do and what it is told: decisions without sockets, clocks or tables.
 
-mod channels;
+mod access;
+mod connect;
 mod heartbeat;
+mod plan;
+mod recovery;
+mod rules;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use throng_engine::HistoryQuery;
 use throng_protocol::{
-    ChannelName, ChannelNameError, ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode,
-    ErrorCode, Format, Limits, Outcome, Payload, Publication, PublishRequest, Reply, Request,
-    SubRefreshRequest, SubscribeRequest,
+    ChannelName, Command, ConnectRequest, DisconnectCode, ErrorCode, Format, HistoryRequest, Outcome,
+    Payload, Publication, PublishRequest, Reply, Request, RpcRequest, RpcResult, SubRefreshRequest,
+    SubscribeRequest,
 };
 use throng_registry::ClientId;
 
+pub(crate) use connect::{Grant, Welcome};
 pub(crate) use heartbeat::{Beat, Heartbeat, PingStyle};
+pub(crate) use plan::Plan;
+pub(crate) use recovery::{Recovered, patched};
+pub(crate) use rules::Rules;
 
-use crate::config::Settings;
-
-/// What applies to every session of a server.
-#[derive(Debug)]
-pub(crate) struct Rules {
-    /// Whether a client without a token may connect.
-    anonymous: bool,
-    /// Whether a token is ignored: without any key to check it, but only where nobody from outside can connect.
-    ignore_tokens: bool,
-    /// Whether the log says already that tokens are ignored.
-    told_of_tokens: AtomicBool,
-    channel_limit: usize,
-    channel_bytes: usize,
-    ping_seconds: u32,
-    pong: bool,
-}
-
-impl Rules {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let ping = settings.client.ping_interval;
-        Self {
-            anonymous: settings.anonymous_allowed(),
-            ignore_tokens: settings.listens_on_loopback(),
-            told_of_tokens: AtomicBool::new(false),
-            channel_limit: settings.client.channel_limit,
-            channel_bytes: settings.channel.max_length,
-            ping_seconds: ping.map_or(0, |interval| u32::try_from(interval.as_secs()).unwrap_or(u32::MAX)),
-            pong: ping.is_some() && settings.client.pong_timeout.is_some(),
-        }
-    }
-}
+use crate::node::Namespace;
+use access::{Feature, Person};
 
 /// What a session has to know of its client's subscriptions.
 pub(crate) trait Subscriptions {
@@ -62,23 +41,46 @@ pub(crate) struct Session {
     format: Format,
     ping_style: PingStyle,
     rules: Arc<Rules>,
-    /// The user once connected; empty for an anonymous client.
-    user: Option<Arc<str>>,
+    /// The user that a trusted proxy named in the handshake.
+    named: Option<Box<str>>,
+    /// Who the client is, once it is connected.
+    identity: Option<Arc<Identity>>,
+}
+
+/// Who a connected client is.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Identity {
+    /// Empty for an anonymous client.
+    pub(crate) user: Arc<str>,
+    /// What other clients see beside the user.
+    pub(crate) info: Payload,
 }
 
 /// What a command comes to.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Decision {
     /// Answer, and that is all.
     Reply(Reply),
-    /// The client is connected; enter it and answer.
-    Open { user: Arc<str>, reply: Reply },
-    /// Subscribe it, then answer.
-    Subscribe { id: u32, channel: ChannelName },
+    /// Ask the application who this is, then let it in with [`Session::admit`].
+    Authenticate { id: u32, request: Box<ConnectRequest> },
+    /// Let the client in.
+    Open(Box<Welcome>),
+    /// Subscribe it, then answer; with `ask`, only if the application agrees.
+    Subscribe { id: u32, plan: Box<Plan>, ask: Option<Box<SubscribeRequest>> },
     /// Unsubscribe it if it is subscribed, then answer.
     Unsubscribe { id: u32, channel: Option<ChannelName> },
-    /// Publish, then answer.
-    Publish { id: u32, channel: ChannelName, publication: Publication },
+    /// Publish, then answer; with `ask`, only if the application agrees.
+    Publish { id: u32, channel: ChannelName, namespace: Arc<Namespace>, publication: Publication, ask: bool },
+    /// Answer who is in the channel.
+    Presence { id: u32, channel: ChannelName },
+    /// Answer how many are in the channel.
+    PresenceStats { id: u32, channel: ChannelName },
+    /// Answer what was published to the channel.
+    History { id: u32, channel: ChannelName, query: HistoryQuery },
+    /// Have the application answer.
+    Rpc { id: u32, request: RpcRequest },
+    /// Give the application a message.
+    Message(Payload),
     /// The client answered a ping.
     Pong,
     /// End the connection.
@@ -91,90 +93,53 @@ impl Session {
         format: Format,
         ping_style: PingStyle,
         rules: Arc<Rules>,
+        named: Option<Box<str>>,
     ) -> Self {
-        Self { client, format, ping_style, rules, user: None }
+        Self { client, format, ping_style, rules, named, identity: None }
     }
 
-    /// Decides on one command. Reference sections 3.1, 3.2, 3.5, 3.8 and 3.12.
+    /// Who the client is, if it is connected.
+    pub(crate) const fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// Decides on one command. Reference sections 3.1, 3.2, 3.5, 3.8, 3.9, 3.12 and 3.13.
     pub(crate) fn handle(&mut self, command: Command, subscriptions: &impl Subscriptions) -> Decision {
-        let (id, request) = match command {
-            Command::Pong => return if self.user.is_some() { Decision::Pong } else { BAD_REQUEST },
-            Command::Send(_) if self.user.is_some() => return Decision::Close(DisconnectCode::NotAvailable),
-            Command::Send(_) => return BAD_REQUEST,
-            Command::Request { id, request } => (id, request),
-        };
-        let Some(user) = &self.user else {
-            return match request {
-                Request::Connect(connect) => self.connect(id, &connect),
-                _ => BAD_REQUEST,
+        let Some(identity) = &self.identity else {
+            return match command {
+                Command::Request { id, request: Request::Connect(request) } => self.connect(id, request),
+                Command::Request { .. } | Command::Pong | Command::Send(_) => BAD_REQUEST,
             };
         };
-        match request {
-            Request::Connect(_) => BAD_REQUEST,
-            Request::Subscribe(subscribe) => self.subscribe(id, &subscribe, subscriptions),
-            Request::Unsubscribe(unsubscribe) => Self::unsubscribe(id, &unsubscribe.channel),
-            Request::Publish(publish) => self.publish(id, user, publish),
-            Request::Presence(presence) => self.unavailable(id, &presence.channel),
-            Request::PresenceStats(stats) => self.unavailable(id, &stats.channel),
-            Request::History(history) => self.unavailable(id, &history.channel),
-            Request::Rpc(_) => refuse(id, ErrorCode::NotAvailable),
-            Request::Refresh(refresh) if refresh.token.is_empty() => BAD_REQUEST,
-            Request::Refresh(_) => refuse(id, ErrorCode::NotAvailable),
-            Request::SubRefresh(refresh) => self.sub_refresh(id, &refresh, subscriptions),
-        }
-    }
-
-    fn connect(&mut self, id: u32, request: &ConnectRequest) -> Decision {
-        if !request.token.is_empty() && !self.rules.ignore_tokens {
-            return Decision::Close(DisconnectCode::InvalidToken);
-        }
-        if !request.token.is_empty() && !self.rules.told_of_tokens.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "tokens are ignored: no key to check them is configured, and only this machine can connect"
-            );
-        }
-        if !self.rules.anonymous {
-            return BAD_REQUEST;
-        }
-        let user: Arc<str> = Arc::from("");
-        self.user = Some(Arc::clone(&user));
-        let application_ping = self.ping_style == PingStyle::Application;
-        let result = ConnectResult {
-            client: self.client.to_string(),
-            version: concat!("throng ", env!("CARGO_PKG_VERSION")).to_owned(),
-            ping: if application_ping { self.rules.ping_seconds } else { 0 },
-            pong: application_ping && self.rules.pong,
-            ..ConnectResult::default()
+        let (id, request) = match command {
+            Command::Pong => return Decision::Pong,
+            Command::Send(send) if self.rules.asks.message => return Decision::Message(send.data),
+            Command::Send(_) => return Decision::Close(DisconnectCode::NotAvailable),
+            Command::Request { id, request } => (id, request),
         };
-        Decision::Open { user, reply: answer(id, Outcome::Connect(result)) }
-    }
-
-    fn subscribe(&self, id: u32, request: &SubscribeRequest, subscriptions: &impl Subscriptions) -> Decision {
-        if request.channel.is_empty() {
-            return BAD_REQUEST;
-        }
-        let name = ChannelName::parse(&request.channel, self.rules.channel_bytes);
-        match &name {
-            Err(ChannelNameError::TooLong { .. }) => return refuse(id, ErrorCode::BadRequest),
-            Ok(name) if subscriptions.contains(name) => return refuse(id, ErrorCode::AlreadySubscribed),
-            Ok(_) | Err(_) => {}
-        }
-        if subscriptions.count() >= self.rules.channel_limit {
-            return refuse(id, ErrorCode::LimitExceeded);
-        }
-        if !matches!(request.delta.as_str(), "" | "fossil") {
-            return BAD_REQUEST;
-        }
-        match channels::resolve(&request.channel, name).and_then(channels::may_subscribe) {
-            Ok(_) if request.kind != 0 => refuse(id, wrong_kind(request.kind)),
-            // A check that cannot be made is a refusal.
-            Ok(_) if !request.token.is_empty() && !self.rules.ignore_tokens => {
-                refuse(id, ErrorCode::PermissionDenied)
-            }
-            // Tags filters need a namespace that allows them.
-            Ok(_) if request.tf.is_some() => refuse(id, ErrorCode::BadRequest),
-            Ok(channel) => Decision::Subscribe { id, channel },
-            Err(error) => refuse(id, error),
+        let person = Person { user: &identity.user, subscriptions };
+        let decided = match request {
+            Request::Connect(_) => return BAD_REQUEST,
+            Request::Subscribe(subscribe) => self.subscribe(id, subscribe, &person),
+            Request::Unsubscribe(unsubscribe) => return Self::unsubscribe(id, &unsubscribe.channel),
+            Request::Publish(publish) => self.publish(id, publish, &person),
+            Request::Presence(presence) => self
+                .reading(&presence.channel, Feature::Presence, &person)
+                .map(|channel| Decision::Presence { id, channel }),
+            Request::PresenceStats(stats) => self
+                .reading(&stats.channel, Feature::Presence, &person)
+                .map(|channel| Decision::PresenceStats { id, channel }),
+            Request::History(history) => self.history(id, history, &person),
+            Request::Rpc(rpc) => self.rpc(id, rpc),
+            Request::Refresh(refresh) if refresh.token.is_empty() => Err(Refusal::BAD_REQUEST),
+            // No connection expires as long as there are no tokens.
+            Request::Refresh(_) => Err(ErrorCode::NotAvailable.into()),
+            Request::SubRefresh(refresh) => self.sub_refresh(&refresh, &person),
+        };
+        match decided {
+            Ok(decision) => decision,
+            Err(Refusal::Error(code)) => refuse(id, code),
+            Err(Refusal::Close(code)) => Decision::Close(code),
         }
     }
 
@@ -186,69 +151,114 @@ impl Session {
         Decision::Unsubscribe { id, channel: channel.parse().ok() }
     }
 
-    fn publish(&self, id: u32, user: &Arc<str>, request: PublishRequest) -> Decision {
-        if request.channel.is_empty() {
-            return BAD_REQUEST;
+    fn publish(
+        &self,
+        id: u32,
+        request: PublishRequest,
+        person: &Person<'_, impl Subscriptions>,
+    ) -> Result<Decision, Refusal> {
+        let (channel, namespace) = self.channel(&request.channel)?;
+        // Only streams can be published to; removals belong to maps.
+        let stream = request.kind == 0 && !request.removed && request.key.len() <= MAX_KEY_BYTES;
+        if !stream || !namespace.takes(&request.data, self.format == Format::Json) {
+            return Err(ErrorCode::BadRequest.into());
         }
-        let name = ChannelName::parse(&request.channel, self.rules.channel_bytes);
-        let channel = match channels::resolve(&request.channel, name) {
-            Ok(channel) => channel,
-            Err(error) => return refuse(id, error),
-        };
-        // Only streams can be published to; keys belong to maps.
-        if request.kind != 0 || !self.is_publishable(&request.data) {
-            return refuse(id, ErrorCode::BadRequest);
+        let ask = self.rules.asks.publish;
+        if !ask && !access::may(Feature::Publish, namespace, &channel, person) {
+            return Err(ErrorCode::PermissionDenied.into());
         }
-        let info =
-            ClientInfo { user: user.to_string(), client: self.client.to_string(), ..ClientInfo::default() };
-        let publication = Publication { data: request.data, info: Some(info), ..Publication::default() };
-        Decision::Publish { id, channel, publication }
+        let publication = Publication { data: request.data, key: request.key, ..Publication::default() };
+        Ok(Decision::Publish { id, channel, namespace: Arc::clone(namespace), publication, ask })
     }
 
-    /// Data must be JSON whatever the publisher speaks, or one Protobuf client could disconnect every JSON subscriber. A
-    /// JSON command's data has been checked when the command was decoded.
-    fn is_publishable(&self, data: &Payload) -> bool {
-        let is_json = || data.is_json_within(Limits::default().nesting);
-        !data.is_empty() && (self.format == Format::Json || is_json())
+    fn history(
+        &self,
+        id: u32,
+        request: HistoryRequest,
+        person: &Person<'_, impl Subscriptions>,
+    ) -> Result<Decision, Refusal> {
+        let channel = self.reading(&request.channel, Feature::History, person)?;
+        if request.reverse && request.since.as_ref().is_some_and(|since| since.offset == 0) {
+            return Err(ErrorCode::BadRequest.into());
+        }
+        let most = self.rules.history_limit;
+        let limit = usize::try_from(request.limit).map_or(most, |limit| limit.min(most));
+        let query = HistoryQuery { since: request.since, limit: Some(limit), reverse: request.reverse };
+        Ok(Decision::History { id, channel, query })
     }
 
-    /// Answers a command for a feature that this server lacks, once the channel's name has been judged.
-    fn unavailable(&self, id: u32, channel: &str) -> Decision {
-        if channel.is_empty() {
-            return BAD_REQUEST;
+    /// The channel whose presence or history the client may read.
+    fn reading(
+        &self,
+        channel: &str,
+        feature: Feature,
+        person: &Person<'_, impl Subscriptions>,
+    ) -> Result<ChannelName, Refusal> {
+        let (channel, namespace) = self.channel(channel)?;
+        if !feature.is_on(namespace) {
+            return Err(ErrorCode::NotAvailable.into());
         }
-        match channels::resolve(channel, ChannelName::parse(channel, self.rules.channel_bytes)) {
-            Ok(_) => refuse(id, ErrorCode::NotAvailable),
-            Err(error) => refuse(id, error),
+        if !access::may(feature, namespace, &channel, person) {
+            return Err(ErrorCode::PermissionDenied.into());
+        }
+        Ok(channel)
+    }
+
+    fn rpc(&self, id: u32, request: RpcRequest) -> Result<Decision, Refusal> {
+        if self.rules.rpc_ping.as_ref().is_some_and(|ping| *ping == request.method) {
+            return Ok(Decision::Reply(answer(id, Outcome::Rpc(RpcResult::default()))));
+        }
+        match (self.rules.asks.rpc, &self.rules.rpc_ping) {
+            (true, _) => Ok(Decision::Rpc { id, request }),
+            (false, Some(_)) => Err(ErrorCode::MethodNotFound.into()),
+            (false, None) => Err(ErrorCode::NotAvailable.into()),
         }
     }
 
     fn sub_refresh(
         &self,
-        id: u32,
         request: &SubRefreshRequest,
-        subscriptions: &impl Subscriptions,
-    ) -> Decision {
+        person: &Person<'_, impl Subscriptions>,
+    ) -> Result<Decision, Refusal> {
         if request.channel.is_empty() {
-            return BAD_REQUEST;
+            return Err(Refusal::BAD_REQUEST);
         }
         if request.token.is_empty() {
-            return refuse(id, ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         }
-        let name = ChannelName::parse(&request.channel, self.rules.channel_bytes);
-        match name.is_ok_and(|name| subscriptions.contains(&name)) {
-            true => refuse(id, ErrorCode::NotAvailable),
-            false => refuse(id, ErrorCode::PermissionDenied),
+        let subscribed = request.channel.parse().is_ok_and(|name| person.subscriptions.contains(&name));
+        // No subscription expires as long as there are no tokens.
+        Err(if subscribed { ErrorCode::NotAvailable } else { ErrorCode::PermissionDenied }.into())
+    }
+
+    /// The channel that a command names.
+    fn channel(&self, channel: &str) -> Result<(ChannelName, &Arc<Namespace>), Refusal> {
+        if channel.is_empty() {
+            return Err(Refusal::BAD_REQUEST);
         }
+        Ok(self.rules.namespaces.resolve(channel)?)
     }
 }
 
-/// Why a stream cannot be subscribed to as something else: a map (1 to 3) or a shared poll (4).
-const fn wrong_kind(kind: i32) -> ErrorCode {
-    match kind {
-        1..=3 => ErrorCode::PermissionDenied,
-        4 => ErrorCode::NotAvailable,
-        _ => ErrorCode::BadRequest,
+/// Bytes that the key of a publication may have: it is kept beside what waits for slow clients.
+const MAX_KEY_BYTES: usize = 255;
+
+/// How a command is refused.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// It fails with this error.
+    Error(ErrorCode),
+    /// The connection ends.
+    Close(DisconnectCode),
+}
+
+impl Refusal {
+    const BAD_REQUEST: Self = Self::Close(DisconnectCode::BadRequest);
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self::Error(code)
     }
 }
 

@@ -3,10 +3,15 @@
 //! Each connection has a local task that reads and drives its session. One turn task takes what the shard's queue holds, hands
 //! it to the outboxes, and writes every client that has something to write once. Nothing wakes a connection for a delivery.
 
+mod departures;
+mod positions;
+mod subscribe;
 mod timers;
 mod turn;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,23 +20,35 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use throng_engine::EngineError;
+use throng_engine::{Engine, EngineError};
 use throng_protocol::{ChannelName, DisconnectCode, Format};
-use throng_registry::{ClientId, OutboxLimits, ShardId, ShardTable, Slot};
+use throng_registry::{ClientId, OutboxDepth, OutboxLimits, ShardId, ShardTable, Slot, Subscription};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc};
 
 use crate::listener::Seat;
-use crate::node::Node;
+use crate::node::{Addressed, Node, Obeyed, Order};
 use crate::session::PingStyle;
 
+use departures::Departure;
+pub(crate) use departures::Member;
+pub(crate) use subscribe::{Marks, Prepared};
 use timers::Timers;
 pub(crate) use turn::run;
 
+/// Which channels are wanted, by their names.
+pub(crate) type Wanted = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What a shard's queue carries beside publications.
-#[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// Take over a connection whose handshake is done.
     Open(Incoming, Box<Opening>),
+    /// Have these clients obey.
+    Order { slots: Vec<Slot>, order: Order, obeyed: Obeyed },
+    /// Tell how many subscribers each channel has that is wanted.
+    Channels { wanted: Wanted, answer: mpsc::Sender<Vec<(ChannelName, usize)>> },
+    /// Tell for whom most waits.
+    Deepest { count: usize, answer: mpsc::Sender<Vec<(ClientId, OutboxDepth)>> },
     /// Close every client, take no new one, and end when the last has gone.
     Stop,
     /// End now, whoever is left.
@@ -39,6 +56,21 @@ pub(crate) enum ShardCommand {
     /// Panic, as only a defect does.
     #[cfg(test)]
     Fail,
+}
+
+impl fmt::Debug for ShardCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open(..) => "Open",
+            Self::Order { .. } => "Order",
+            Self::Channels { .. } => "Channels",
+            Self::Deepest { .. } => "Deepest",
+            Self::Stop => "Stop",
+            Self::Cut => "Cut",
+            #[cfg(test)]
+            Self::Fail => "Fail",
+        })
+    }
 }
 
 /// A connection on its way from the listener to its shard.
@@ -58,7 +90,12 @@ pub(crate) struct Opening {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Route {
     /// The Centrifuge protocol.
-    Protocol { format: Format, ping_style: PingStyle },
+    Protocol {
+        format: Format,
+        ping_style: PingStyle,
+        /// The user that a trusted proxy named.
+        user: Option<Box<str>>,
+    },
     /// A room of the plain relay, as the channel it is.
     Relay { room: ChannelName },
     /// Messages come back as they are.
@@ -107,6 +144,11 @@ pub(crate) struct Conn {
     pub(crate) fired: bool,
     /// The shard wants the connection closed.
     pub(crate) stop: Option<DisconnectCode>,
+    /// Who the client is, once it has connected.
+    pub(crate) member: Option<Box<Member>>,
+    /// What the client's task is to do.
+    #[expect(clippy::box_collection, reason = "every idle connection would pay for an empty queue")]
+    pub(crate) orders: Option<Box<VecDeque<Addressed>>>,
 }
 
 /// Bytes of the read buffer that all connections of a shard share.
@@ -124,7 +166,10 @@ pub(crate) struct Shard {
     /// Clients that were told of the stop and did not answer in time.
     unanswered: Cell<usize>,
     /// A client has gone since the last turn.
-    departed: Cell<bool>,
+    shrunk: Cell<bool>,
+    /// What is left to do for clients that are gone.
+    departures: RefCell<VecDeque<Departure>>,
+    departed: Rc<Notify>,
     /// A turn is under way. It stays true if the turn panics.
     in_turn: Cell<bool>,
 }
@@ -145,7 +190,9 @@ impl Shard {
             turn: Cell::new(None),
             stopping: Cell::new(false),
             unanswered: Cell::new(0),
-            departed: Cell::new(false),
+            shrunk: Cell::new(false),
+            departures: RefCell::default(),
+            departed: Rc::default(),
             in_turn: Cell::new(false),
             node,
         }
@@ -194,47 +241,67 @@ impl Shard {
         }
     }
 
-    /// Subscribes a client to a channel that it is not subscribed to: it gets what is published from now on.
+    /// Subscribes a member of a relay room: it gets what is said from now on.
     ///
     /// # Errors
     ///
     /// The engine's; then nothing has changed.
-    pub(crate) async fn subscribe(&self, slot: Slot, channel: &ChannelName) -> Result<(), EngineError> {
-        let first = self.table.borrow_mut().enter(channel);
-        let position = self.node.subscribe(channel, self.id, first).await;
+    pub(crate) async fn enter_room(&self, slot: Slot, room: &ChannelName) -> Result<(), EngineError> {
+        let rules = self.node.namespaces.relay().rules;
+        let first = self.table.borrow_mut().enter(slot, room, rules);
+        let joined = self.node.join(room, self.id, first).await;
+        let is_in = joined.is_ok() || !first;
+        let position = match joined {
+            Ok(()) => self.node.engine().position(room, None).await,
+            Err(error) => Err(error),
+        };
         let unused = match &position {
-            Ok(start) => self.table.borrow_mut().subscribe(slot, channel, start.get()),
-            // A first subscription that failed has left nothing behind.
-            Err(_) => self.table.borrow_mut().abandon(channel) && !first,
+            Ok(start) => {
+                let subscription = Subscription { sequence: start.sequence.get(), ..Subscription::default() };
+                self.table.borrow_mut().subscribe(slot, room, subscription, |_| ())
+            }
+            Err(_) => self.table.borrow_mut().abandon(slot, room) && is_in,
         };
         if unused {
-            self.node.unsubscribe(channel, self.id);
+            self.node.leave(room, self.id);
         }
         position.map(|_| ())
     }
 
-    /// Ends a subscription for the node, too, if it was the shard's last of its channel.
-    pub(crate) fn unsubscribe(&self, slot: Slot, channel: &ChannelName) {
-        let last = self.table.borrow_mut().unsubscribe(slot, channel);
-        if last == Some(true) {
-            self.node.unsubscribe(channel, self.id);
+    /// Does something with what is known of a connected client.
+    pub(crate) fn with_member<T>(&self, slot: Slot, act: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        self.table.borrow_mut().attachment_mut(slot)?.member.as_mut().map(|member| act(member))
+    }
+
+    /// Notes who a client is.
+    pub(crate) fn introduce(&self, slot: Slot, member: Member) {
+        if let Some(conn) = self.table.borrow_mut().attachment_mut(slot) {
+            conn.member = Some(Box::new(member));
         }
     }
 
-    /// Ends all subscriptions of a client.
-    pub(crate) fn unsubscribe_all(&self, slot: Slot) {
-        let emptied = self.table.borrow_mut().unsubscribe_all(slot);
-        emptied.iter().for_each(|channel| self.node.unsubscribe(channel, self.id));
+    /// Wakes the tasks of clients to whom something happened.
+    fn notify_changed(&self) {
+        let mut table = self.table.borrow_mut();
+        for slot in table.take_changed() {
+            if let Some(conn) = table.attachment(slot) {
+                conn.waker.wake_by_ref();
+            }
+        }
     }
 
     /// Removes a client and all that is known of it here.
     pub(crate) fn remove(&self, slot: Slot) {
         self.set_deadline(slot, None);
+        self.forsake(slot);
         let removed = self.table.borrow_mut().remove(slot);
-        let Some((_, emptied)) = removed else { return };
-        emptied.iter().for_each(|channel| self.node.unsubscribe(channel, self.id));
+        let Some((_, ended)) = removed else { return };
+        // A subscription that was still being made.
+        for (channel, _) in ended.iter().filter(|(_, ended)| ended.leave) {
+            self.node.leave(channel, self.id);
+        }
         // The turn counts who is left: for the metrics, for its memory, and for its end.
-        self.departed.set(true);
+        self.shrunk.set(true);
         self.wake_turn();
     }
 }

@@ -6,13 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use throng_protocol::DisconnectCode;
-use throng_registry::{Broadcast, QueueEntry, ShardId};
+use throng_protocol::{ChannelName, DisconnectCode};
+use throng_registry::{Broadcast, ClientId, OutboxDepth, QueueEntry, ShardId, Slot};
 use tokio::time::{Sleep, sleep_until};
 
+use super::departures::see_off_departed;
+use super::positions::check_positions;
 use super::{Conn, Shard, ShardCommand, now};
+use crate::listener::RELAY_NAMESPACE;
 use crate::memory;
-use crate::node::Node;
+use crate::node::{Addressed, Node, Obeyed, Order};
 use crate::transport;
 
 /// Deliveries after which a turn ends, so that reading, pings and timers get their share of the thread.
@@ -28,6 +31,9 @@ const TURN_ENTRIES: usize = 256;
 /// hundred writes in one task.
 pub(crate) async fn run(id: ShardId, node: Arc<Node>) -> usize {
     let shard = Rc::new(Shard::new(id, node));
+    // They end with the shard, which they do not keep.
+    tokio::task::spawn_local(see_off_departed(Rc::downgrade(&shard)));
+    tokio::task::spawn_local(check_positions(Rc::downgrade(&shard)));
     let mut turns = Turns { pending: VecDeque::new(), cut: false, peak: 0 };
     let mut sleep = Box::pin(sleep_until(tokio::time::Instant::now()));
     loop {
@@ -98,6 +104,10 @@ impl Turns {
             // A connection that comes too late is dropped, which closes it; its client will try elsewhere.
             ShardCommand::Open(..) if shard.stopping.get() => {}
             ShardCommand::Open(stream, opening) => transport::open(shard, stream, *opening),
+            ShardCommand::Order { slots, order, obeyed } => shard.pass_on(&slots, &order, &obeyed),
+            // Whoever asked may have given up.
+            ShardCommand::Channels { wanted, answer } => drop(answer.try_send(shard.channels(&*wanted))),
+            ShardCommand::Deepest { count, answer } => drop(answer.try_send(shard.deepest(count))),
             ShardCommand::Stop => shard.stop(),
             ShardCommand::Cut => self.cut = true,
             #[cfg(test)]
@@ -110,7 +120,7 @@ impl Shard {
     /// Ready when there is something for a turn to do.
     fn poll_work(&self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, no_pending: bool) -> Poll<()> {
         self.turn.set(Some(cx.waker().clone()));
-        if self.departed.take() || !no_pending || self.table.borrow().needs_flush() {
+        if self.shrunk.take() || !no_pending || self.table.borrow().needs_flush() {
             return Poll::Ready(());
         }
         if self.node.fanout().queue(self.id).poll_ready(cx).is_ready() {
@@ -148,11 +158,41 @@ impl Shard {
             return;
         }
         table.flush(write);
-        for slot in table.take_changed() {
-            if let Some(conn) = table.attachment(slot) {
+        drop(table);
+        self.notify_changed();
+    }
+
+    /// Gives an order to clients' tasks.
+    fn pass_on(&self, slots: &[Slot], order: &Order, obeyed: &Obeyed) {
+        /// Orders that a client's task may be behind; whoever gave more is told that they were not obeyed.
+        const MOST: usize = 1_024;
+
+        let mut table = self.table.borrow_mut();
+        for slot in slots {
+            if let Some(conn) = table.attachment_mut(*slot) {
+                let orders = conn.orders.get_or_insert_default();
+                if orders.len() < MOST {
+                    orders.push_back(Addressed { order: order.clone(), obeyed: obeyed.clone() });
+                }
                 conn.waker.wake_by_ref();
             }
         }
+    }
+
+    fn channels(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(ChannelName, usize)> {
+        let is_room = |name: &ChannelName| name.as_str().starts_with(RELAY_NAMESPACE);
+        let table = self.table.borrow();
+        let counts = table.channel_counts().filter(|(name, _)| !is_room(name) && wanted(name.as_str()));
+        counts.map(|(name, count)| (name.clone(), count)).collect()
+    }
+
+    fn deepest(&self, count: usize) -> Vec<(ClientId, OutboxDepth)> {
+        let table = self.table.borrow();
+        let named = |(slot, depth)| {
+            let member = table.attachment(slot)?.member.as_ref()?;
+            Some((member.client, depth))
+        };
+        table.deepest(count).into_iter().filter_map(named).collect()
     }
 
     /// Asks every client's task to close its connection.
@@ -181,6 +221,7 @@ impl Shard {
         metrics.channels.set(channels as u64);
         metrics.subscriptions.set(subscriptions as u64);
         metrics.backlog_bytes.set(table.backlog_bytes() as u64);
+        metrics.set_dropped(table.dropped());
     }
 }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Waker;
@@ -14,7 +15,7 @@ use crate::metrics::Transport;
 use crate::shard::{Conn, Opening, Route, Shard, SharedStream, now};
 
 /// How a conversation came to its end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum End {
     /// The server says goodbye.
     Farewell(Farewell),
@@ -47,6 +48,8 @@ pub(super) fn serve<D: Dialogue>(
         deadline: None,
         fired: false,
         stop: None,
+        member: None,
+        orders: None,
     };
     let slot = shard.table.borrow_mut().insert(dialogue.format(), conn);
     let transport = dialogue.transport();
@@ -66,7 +69,7 @@ pub(super) fn serve<D: Dialogue>(
         };
         presence.leave();
         let (code, reason) = Box::pin(goodbye(&mut socket, end)).await;
-        tracing::debug!(connection = %presence.client, code, reason, "closed");
+        tracing::debug!(connection = %presence.client, code, %reason, "closed");
     }
 }
 
@@ -114,6 +117,16 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
                 }
             }
             Input::Stop(code) => return End::Farewell(dialogue.farewell(code)),
+            Input::Order(order) => {
+                if let Some(farewell) = Box::pin(dialogue.obey(socket, order)).await {
+                    return End::Farewell(farewell);
+                }
+            }
+            Input::Lost(channels) => {
+                if let Some(farewell) = Box::pin(dialogue.lost(socket, channels)).await {
+                    return End::Farewell(farewell);
+                }
+            }
             Input::Ended(ending) => return ended(socket, ending),
             Input::Closed => return End::Gone,
         }
@@ -121,13 +134,15 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
 }
 
 /// A message was begun and not finished in the time between two pings. It would hold its memory for ever otherwise.
-const NOT_FINISHED: Farewell = Farewell { code: 1008, reason: "a message was not finished in time" };
+const NOT_FINISHED: Farewell =
+    Farewell { code: 1008, reason: Cow::Borrowed("a message was not finished in time") };
 
 /// What the table's verdict means for the connection.
 fn ended(socket: &Socket, ending: Ending) -> End {
     tracing::debug!(shard = socket.shard.id.index(), ?ending, "the client must go");
     match ending {
         Ending::Slow => End::Slow,
+        Ending::WrongFormat => End::Farewell(DisconnectCode::InappropriateProtocol.into()),
         Ending::Evicted | Ending::WriteError(_) => End::Gone,
         Ending::Panicked => {
             socket.shard.node.metrics.panics.add(1);
@@ -182,19 +197,19 @@ fn violation(error: FrameError) -> Farewell {
         1009 => "message size limit exceeded",
         _ => "protocol error",
     };
-    Farewell { code, reason }
+    Farewell { code, reason: Cow::Borrowed(reason) }
 }
 
 /// Ends a connection: the close frame behind all that waits, then the peer's, within the deadline. Returns what was said.
-async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
+async fn goodbye(socket: &mut Socket, end: End) -> (u16, Cow<'static, str>) {
     let patience = socket.shard.node.settings.shutdown.close_timeout;
-    let farewell = match end {
-        End::Farewell(farewell) => Some(farewell),
+    let farewell = match &end {
+        End::Farewell(farewell) => Some(farewell.clone()),
         End::Slow => Some(DisconnectCode::Slow.into()),
         End::Peer(_) | End::Gone => None,
     };
     if let Some(farewell) = farewell {
-        say(socket, farewell);
+        say(socket, &farewell);
         if !wait_for_close(socket, patience, true).await {
             socket.shard.count_unanswered();
         }
@@ -206,9 +221,9 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
                 code.map_or_else(|| frame::encode(Opcode::Close, b""), |code| frame::encode_close(code, ""));
             socket.shard.send(socket.slot, |out| out.extend_from_slice(&answer));
             wait_for_close(socket, patience, false).await;
-            (code.unwrap_or(NO_STATUS), "closed by the client")
+            (code.unwrap_or(NO_STATUS), Cow::Borrowed("closed by the client"))
         }
-        End::Farewell(_) | End::Slow | End::Gone => (ABNORMAL, "connection lost"),
+        End::Farewell(_) | End::Slow | End::Gone => (ABNORMAL, Cow::Borrowed("connection lost")),
     }
 }
 
@@ -216,8 +231,8 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, &'static str) {
 const NO_STATUS: u16 = 1005;
 const ABNORMAL: u16 = 1006;
 
-fn say(socket: &Socket, farewell: Farewell) {
-    let close = frame::encode_close(farewell.code, farewell.reason);
+fn say(socket: &Socket, farewell: &Farewell) {
+    let close = frame::encode_close(farewell.code, &farewell.reason);
     socket.shard.send(socket.slot, |out| out.extend_from_slice(&close));
 }
 
@@ -231,7 +246,11 @@ async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool)
     loop {
         match socket.next(Reading::Never, |_, _, _| ()).await {
             Input::Flushed => break,
-            Input::Read { .. } | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
+            Input::Read { .. }
+            | Input::Stop(_)
+            | Input::Order(_)
+            | Input::Lost(_)
+            | Input::Ended(Ending::Slow) => {}
             Input::Timer => return false,
             Input::Ended(_) | Input::Closed => return true,
         }
@@ -250,7 +269,11 @@ async fn wait_for_close(socket: &mut Socket, patience: Duration, peer_too: bool)
                 reads += 1;
                 tokio::task::yield_now().await;
             }
-            Input::Flushed | Input::Stop(_) | Input::Ended(Ending::Slow) => {}
+            Input::Flushed
+            | Input::Stop(_)
+            | Input::Order(_)
+            | Input::Lost(_)
+            | Input::Ended(Ending::Slow) => {}
             Input::Timer => return false,
             Input::Ended(_) | Input::Closed => return true,
         }
@@ -277,7 +300,7 @@ impl Presence {
     /// Takes the client out of the directory and all channels; its socket is still open.
     fn leave(&self) {
         if !self.left.replace(true) {
-            self.shard.unsubscribe_all(self.slot);
+            self.shard.forsake(self.slot);
             self.shard.node.directory().disconnect(self.client);
         }
     }

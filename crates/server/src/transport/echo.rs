@@ -91,7 +91,7 @@ pub(super) fn beat(heartbeat: &mut Heartbeat, socket: &Socket, now: Instant) -> 
 /// Bare clients know the codes of RFC 6455: a server that shuts down is "going away".
 pub(super) fn plain_farewell(code: DisconnectCode) -> Farewell {
     match code {
-        DisconnectCode::Shutdown => Farewell { code: 1001, reason: code.reason() },
+        DisconnectCode::Shutdown => Farewell { code: 1001, reason: code.reason().into() },
         other => other.into(),
     }
 }

@@ -1,22 +1,26 @@
 //! From bytes to messages and back: the tasks that read connections, one dialogue for each kind of endpoint.
 
+mod commands;
 mod connection;
 mod echo;
+mod orders;
 mod protocol;
 mod relay;
 mod socket;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use throng_protocol::DisconnectCode;
 use throng_protocol::frame::MessageKind;
+use throng_protocol::{ChannelName, DisconnectCode};
 use throng_registry::WireFormat;
 
 use crate::config::Settings;
 use crate::metrics::Transport;
-use crate::shard::{Incoming, Opening, Route, Shard};
+use crate::node::{Addressed, Order};
+use crate::shard::{Incoming, Marks, Opening, Route, Shard};
 
 use socket::Socket;
 
@@ -30,8 +34,8 @@ pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
     };
     // The local runtime owns the task and ends it with the shard; until then the client's place in the table stands for it.
     match opening.route.clone() {
-        Route::Protocol { format, ping_style } => {
-            let dialogue = protocol::Protocol::new(shard, opening.client, format, ping_style);
+        Route::Protocol { format, ping_style, user } => {
+            let dialogue = protocol::Protocol::new(shard, opening.client, format, ping_style, user);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Relay { room } => {
@@ -78,6 +82,22 @@ pub(crate) trait Dialogue {
     /// Does what is due.
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell>;
 
+    /// Does what the application orders; those that mean nothing here are not obeyed.
+    async fn obey(&mut self, _: &Socket, addressed: Addressed) -> Option<Farewell> {
+        match addressed.order {
+            Order::Disconnect { code, reason } => {
+                addressed.obeyed.done();
+                Some(Farewell { code, reason })
+            }
+            Order::Subscribe(_) | Order::Unsubscribe { .. } | Order::Refresh { .. } => None,
+        }
+    }
+
+    /// Tells the client that it has lost its place in these channels.
+    async fn lost(&mut self, _: &Socket, _: Vec<(ChannelName, Marks)>) -> Option<Farewell> {
+        None
+    }
+
     /// How this endpoint says that the connection ends for this reason.
     fn farewell(&self, code: DisconnectCode) -> Farewell {
         Farewell::from(code)
@@ -90,15 +110,15 @@ pub(crate) trait Dialogue {
 }
 
 /// How the server ends a connection: the close frame it sends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Farewell {
     pub(crate) code: u16,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
 }
 
 impl From<DisconnectCode> for Farewell {
     fn from(code: DisconnectCode) -> Self {
-        Self { code: code.code(), reason: code.reason() }
+        Self { code: code.code(), reason: Cow::Borrowed(code.reason()) }
     }
 }
 

@@ -1,46 +1,49 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use throng_engine::{Event, Message};
-use throng_protocol::frame::{MessageKind, Opcode};
-use throng_protocol::{
-    ChannelName, DecodeError, DisconnectCode, ErrorCode, Format, Limits, Outcome, Publication, PublishResult,
-    Reply, SubscribeResult, UnsubscribeResult,
-};
-use throng_registry::{Client, ClientId, ClientKey, ShardTable, Slot, WireFormat};
+use throng_protocol::frame::{self, MessageKind, Opcode};
+use throng_protocol::{ChannelName, DecodeError, DisconnectCode, Format, Limits, Push, PushEvent, Reply};
+use throng_registry::{ClientId, ShardTable, Slot, WireFormat};
 
 use super::{Dialogue, Farewell, Socket};
 use crate::config::Settings;
 use crate::metrics::Transport;
-use crate::session::{self, Beat, Decision, Heartbeat, PingStyle, Session, Subscriptions};
-use crate::shard::{Conn, Shard, now};
+use crate::node::Addressed;
+use crate::session::{Beat, Decision, Heartbeat, PingStyle, Session, Subscriptions};
+use crate::shard::{Conn, Marks, Shard, now};
 
 /// A client of the Centrifuge protocol: commands in, replies and pushes out.
 #[derive(Debug)]
 pub(super) struct Protocol {
-    client: ClientId,
-    format: Format,
-    session: Session,
-    ping_style: PingStyle,
+    pub(super) client: ClientId,
+    pub(super) format: Format,
+    pub(super) session: Session,
+    pub(super) ping_style: PingStyle,
     /// The ping clock, from the connect command on.
-    heartbeat: Option<Heartbeat>,
+    pub(super) heartbeat: Option<Heartbeat>,
     /// Until when the connect command must be there.
     stale: Instant,
     /// When a publication was last refused because there was no room for it.
-    refused: Option<Instant>,
+    pub(super) refused: Option<Instant>,
 }
 
 /// Replies of one message to be sent as one frame.
 #[derive(Default)]
-struct Replies(BytesMut);
+pub(super) struct Replies(BytesMut);
 
 impl Protocol {
-    pub(super) fn new(shard: &Shard, client: ClientId, format: Format, ping_style: PingStyle) -> Self {
+    pub(super) fn new(
+        shard: &Shard,
+        client: ClientId,
+        format: Format,
+        ping_style: PingStyle,
+        user: Option<Box<str>>,
+    ) -> Self {
         Self {
             client,
             format,
-            session: Session::new(client, format, ping_style, Arc::clone(&shard.node.rules)),
+            session: Session::new(client, format, ping_style, Arc::clone(&shard.node.rules), user),
             ping_style,
             heartbeat: None,
             stale: now() + shard.node.settings.client.stale_close_delay,
@@ -48,90 +51,33 @@ impl Protocol {
         }
     }
 
-    /// Carries out what the session decided.
-    async fn perform(
-        &mut self,
-        socket: &Socket,
-        decision: Decision,
-        replies: &mut Replies,
-    ) -> Option<Farewell> {
-        match decision {
-            Decision::Reply(reply) => replies.add(self.format, &reply),
-            Decision::Open { user, reply } => {
-                let Socket { shard, slot, .. } = socket;
-                let key = ClientKey { shard: shard.id, slot: *slot };
-                shard.node.directory().connect(self.client, Client { key, user, format: self.format() });
-                self.heartbeat = Some(Heartbeat::new(&shard.node.settings, self.client, now()));
-                replies.add(self.format, &reply);
-            }
-            Decision::Subscribe { id, channel } => {
-                let reply = match socket.shard.subscribe(socket.slot, &channel).await {
-                    Ok(()) => session::answer(id, Outcome::Subscribe(SubscribeResult::default())),
-                    Err(_) => session::error(id, ErrorCode::Internal),
-                };
-                replies.add(self.format, &reply);
-                // Before the turn can deliver a publication of the channel.
-                self.send(socket, replies);
-            }
-            Decision::Unsubscribe { id, channel } => {
-                if let Some(channel) = channel {
-                    socket.shard.unsubscribe(socket.slot, &channel);
-                }
-                replies.add(
-                    self.format,
-                    &session::answer(id, Outcome::Unsubscribe(UnsubscribeResult::default())),
-                );
-            }
-            Decision::Publish { id, channel, publication } => {
-                let outcome = self.publish(socket, &channel, publication, replies).await;
-                replies.add(
-                    self.format,
-                    &outcome
-                        .map_or_else(|code| session::error(id, code), |result| session::answer(id, result)),
-                );
-            }
-            Decision::Pong => {
-                let answers_ping = self.heartbeat.as_mut().is_some_and(Heartbeat::pong);
-                if !answers_ping || self.ping_style == PingStyle::Frame {
-                    return Some(DisconnectCode::BadRequest.into());
-                }
-            }
-            Decision::Close(code) => return Some(code.into()),
-        }
-        None
-    }
-
-    async fn publish(
-        &mut self,
-        socket: &Socket,
-        channel: &ChannelName,
-        publication: Publication,
-        replies: &mut Replies,
-    ) -> Result<Outcome, ErrorCode> {
-        // Whoever has to wait for room should have had the answers to what came before.
-        self.send(socket, replies);
-        let event = Event::new(Message::Publication(Arc::new(publication)));
-        // Whoever was refused just now is refused at once, or a frame full of publications would take many waits.
-        let wait = socket.shard.node.settings.shards.publish_wait;
-        let wait = if self.refused.is_some_and(|at| now() < at + wait) { Duration::ZERO } else { wait };
-        match socket.publish(channel, event, wait).await {
-            Ok(()) => Ok(Outcome::Publish(PublishResult::default())),
-            Err(_) => {
-                self.refused = Some(now());
-                Err(ErrorCode::TooManyRequests)
-            }
-        }
-    }
-
     /// Puts the replies so far into the outbox as one frame.
-    fn send(&self, socket: &Socket, replies: &mut Replies) {
+    pub(super) fn send(&self, socket: &Socket, replies: &mut Replies) {
         if !replies.0.is_empty() {
-            let opcode = match self.format {
-                Format::Json => Opcode::Text,
-                Format::Protobuf => Opcode::Binary,
-            };
-            socket.send(opcode, &replies.0);
+            socket.send(self.opcode(), &replies.0);
             replies.0.clear();
+        }
+    }
+
+    /// Puts the replies so far and one more into `out`, as one frame.
+    pub(super) fn write(&self, socket: &Socket, replies: &mut Replies, last: &Reply, out: &mut BytesMut) {
+        replies.add(self.format, last);
+        frame::encode_into(self.opcode(), &replies.0, out);
+        replies.0.clear();
+        socket.count_sent();
+    }
+
+    /// Puts a push into the outbox.
+    pub(super) fn push(&self, socket: &Socket, channel: &str, event: PushEvent) {
+        let mut push = Replies::default();
+        push.add(self.format, &Reply::Push(Push { channel: channel.to_owned(), event }));
+        self.send(socket, &mut push);
+    }
+
+    const fn opcode(&self) -> Opcode {
+        match self.format {
+            Format::Json => Opcode::Text,
+            Format::Protobuf => Opcode::Binary,
         }
     }
 
@@ -142,6 +88,11 @@ impl Protocol {
             commands_per_frame: settings.client.frame_command_limit,
             ..Limits::default()
         }
+    }
+
+    fn refuse(&self, error: &DecodeError) -> Decision {
+        tracing::debug!(connection = %self.client, %error, "a command could not be read");
+        Decision::Close(error.disconnect_code())
     }
 }
 
@@ -187,6 +138,16 @@ impl Dialogue for Protocol {
         farewell
     }
 
+    async fn obey(&mut self, socket: &Socket, addressed: Addressed) -> Option<Farewell> {
+        let farewell = self.carry_out(socket, addressed.order).await;
+        addressed.obeyed.done();
+        farewell
+    }
+
+    async fn lost(&mut self, socket: &Socket, channels: Vec<(ChannelName, Marks)>) -> Option<Farewell> {
+        self.announce_loss(socket, channels).await
+    }
+
     fn pong(&mut self, payload: &[u8]) {
         if self.ping_style == PingStyle::Frame
             && let Some(heartbeat) = &mut self.heartbeat
@@ -221,15 +182,8 @@ impl Dialogue for Protocol {
     }
 }
 
-impl Protocol {
-    fn refuse(&self, error: &DecodeError) -> Decision {
-        tracing::debug!(connection = %self.client, %error, "a command could not be read");
-        Decision::Close(error.disconnect_code())
-    }
-}
-
 impl Replies {
-    fn add(&mut self, format: Format, reply: &Reply) {
+    pub(super) fn add(&mut self, format: Format, reply: &Reply) {
         format.encode_reply(reply, &mut self.0);
     }
 }

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use throng_engine::{Event, Message, Origin};
+use throng_engine::{Event, Message, Origin, PublishOptions};
 use throng_protocol::frame::MessageKind;
 use throng_protocol::{ChannelName, DisconnectCode, Payload};
 use throng_registry::{Client, ClientId, ClientKey, WireFormat};
@@ -23,7 +24,8 @@ pub(super) struct Relay {
 }
 
 /// RFC 6455's registry: the server cannot take more now, try again later.
-const TRY_AGAIN_LATER: Farewell = Farewell { code: 1013, reason: "too many messages, try again later" };
+const TRY_AGAIN_LATER: Farewell =
+    Farewell { code: 1013, reason: Cow::Borrowed("too many messages, try again later") };
 
 impl Relay {
     pub(super) fn new(shard: &Shard, client: ClientId, room: ChannelName) -> Self {
@@ -45,7 +47,7 @@ impl Dialogue for Relay {
         let key = ClientKey { shard: shard.id, slot: *slot };
         let client = Client { key, user: Arc::from(""), format: WireFormat::Relay };
         shard.node.directory().connect(self.client, client);
-        if shard.subscribe(*slot, &self.room).await.is_err() {
+        if shard.enter_room(*slot, &self.room).await.is_err() {
             return Some(TRY_AGAIN_LATER);
         }
         // All members of a room hold the same name, not one each.
@@ -59,7 +61,11 @@ impl Dialogue for Relay {
         let message = Message::Relay { kind, data: Payload::new(data) };
         let event = Event::new(message).except(Origin(self.client.as_u128()));
         let wait = socket.shard.node.settings.shards.publish_wait;
-        socket.publish(&self.room, event, wait).await.err().map(|_| TRY_AGAIN_LATER)
+        socket
+            .publish(&self.room, event, &PublishOptions::default(), wait)
+            .await
+            .err()
+            .map(|_| TRY_AGAIN_LATER)
     }
 
     fn pong(&mut self, payload: &[u8]) {

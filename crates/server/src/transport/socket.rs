@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use throng_engine::EngineError;
+use throng_engine::{EngineError, PublishOptions, Published};
 use throng_protocol::frame::{
     self, CloseFrame, Decoder, Event, FrameError, FrameLimits, MessageKind, Opcode,
 };
@@ -15,7 +15,8 @@ use throng_protocol::{ChannelName, DisconnectCode};
 use throng_registry::{Ending, Slot};
 use tokio::io::ReadBuf;
 
-use crate::shard::{Shard, SharedStream};
+use crate::node::Addressed;
+use crate::shard::{Marks, Shard, SharedStream};
 
 /// A connection as its task sees it: what comes in, and the way out through the shard's table.
 pub(crate) struct Socket {
@@ -53,6 +54,10 @@ pub(super) enum Input {
     Ended(Ending),
     /// The server wants the connection closed.
     Stop(DisconnectCode),
+    /// The application wants something done.
+    Order(Addressed),
+    /// The client has lost its place in these channels.
+    Lost(Vec<(ChannelName, Marks)>),
     /// The peer is gone.
     Closed,
 }
@@ -175,13 +180,24 @@ impl Socket {
         if let Some(code) = conn.stop.take() {
             return Some(Input::Stop(code));
         }
+        if let Some(orders) = &mut conn.orders {
+            let order = orders.pop_front();
+            conn.orders.take_if(|orders| orders.is_empty());
+            if let Some(order) = order {
+                return Some(Input::Order(order));
+            }
+        }
         if conn.fired && (self.deferred || reading != Reading::Always) {
             conn.fired = false;
             self.deferred = false;
             return Some(Input::Timer);
         }
         self.deferred = conn.fired;
-        None
+        let lost = table.take_lost(self.slot);
+        if lost.is_empty() {
+            return None;
+        }
+        Some(Input::Lost(lost.into_iter().map(|(name, bits)| (name, Marks::from_bits(bits))).collect()))
     }
 
     /// Whether the deadline has passed; it is reported once.
@@ -252,8 +268,9 @@ impl Socket {
         &self,
         channel: &ChannelName,
         event: throng_engine::Event,
+        options: &PublishOptions,
         wait: Duration,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Published, EngineError> {
         /// Publications in one go before their sender has to look out for others.
         const STREAK: u8 = 16;
 
@@ -262,7 +279,7 @@ impl Socket {
             self.streak.set(0);
         }
         self.streak.set(self.streak.get() + 1);
-        self.shard.node.publish(channel, event, wait).await
+        self.shard.node.publish(channel, event, options, wait).await
     }
 
     /// Puts a control frame into the outbox.
@@ -273,6 +290,11 @@ impl Socket {
     /// Puts a message into the outbox.
     pub(crate) fn send(&self, opcode: Opcode, payload: &[u8]) {
         self.send_control(opcode, payload);
+        self.count_sent();
+    }
+
+    /// Counts a message of the client's own that was put into its outbox.
+    pub(crate) fn count_sent(&self) {
         self.shard.node.metrics.shards[self.shard.id.index()].messages_sent.add(1);
     }
 }

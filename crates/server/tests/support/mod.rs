@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use throng_server::config::Settings;
-use throng_server::{Running, Server};
+use throng_server::{Running, Server, ServerBuilder};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -31,11 +31,37 @@ impl TestServer {
 
     /// A server with settings that differ from the defaults.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::built_with(change, |builder| builder).await
+    }
+
+    /// A server that the application has its say in.
+    pub async fn built(build: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        Self::built_with(|_| (), build).await
+    }
+
+    pub async fn built_with(
+        change: impl FnOnce(&mut Settings),
+        build: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
         let mut settings = Settings::default();
         settings.http_server.port = 0;
         settings.shards.count = 2;
         change(&mut settings);
-        Self { running: Server::builder().settings(settings).start().await.unwrap() }
+        Self { running: build(Server::builder().settings(settings)).start().await.unwrap() }
+    }
+
+    /// Calls the server API and returns the answer.
+    pub async fn api(&self, method: &str, key: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let answer = self
+            .http(&format!(
+                "POST /api/{method} HTTP/1.1\r\nHost: throng.test\r\nConnection: close\r\nX-API-Key: {key}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
     pub async fn tcp(&self) -> TcpStream {

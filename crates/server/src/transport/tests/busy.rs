@@ -132,7 +132,7 @@ async fn connections_are_heard_between_turns() {
         echo.send(Opcode::Text, b"hi").await;
         for (sequence, room_for_one) in (1..).zip(rig.fill_queue()) {
             let (channel, frames) = (room.clone(), Arc::clone(&frames));
-            room_for_one.fill(Broadcast { channel, sequence, frames, except: None });
+            room_for_one.fill(Broadcast { channel, sequence, stream: None, frames, except: None });
         }
         assert_eq!(echo.frame().await.1, "hi");
         assert!(rig.node.fanout().queue(shard).depth() > 0, "the queue was not emptied first");

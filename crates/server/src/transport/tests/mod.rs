@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{Dialogue, Farewell, Socket};
 use crate::config::Settings;
+use crate::handlers::{HandlerSet, Handlers};
 use crate::listener::Admission;
 use crate::metrics::Transport;
 use crate::node::Node;
@@ -36,7 +37,8 @@ impl Rig {
         let mut settings = Settings::default();
         settings.shards.count = 1;
         let admission = Arc::new(Admission::new(&settings, 100));
-        let node = Arc::new(Node::new(settings));
+        let handlers = Handlers::new(HandlerSet::default(), 1, Duration::ZERO, None);
+        let node = Arc::new(Node::new(settings, handlers));
         let id = node.fanout().shards().next().expect("one shard");
         let shard = spawn_local(unconstrained(shard::run(id, Arc::clone(&node))));
         Self { node, admission, shard }
@@ -71,7 +73,7 @@ impl Rig {
     }
 
     async fn protocol(&self, ping_style: PingStyle) -> Peer {
-        self.open(Route::Protocol { format: Format::Json, ping_style }).await
+        self.open(Route::Protocol { format: Format::Json, ping_style, user: None }).await
     }
 
     async fn relay(&self) -> Peer {
@@ -93,7 +95,7 @@ impl Dialogue for Bomb {
 
     async fn begin(&mut self, socket: &Socket) -> Option<Farewell> {
         let room = "relay:lobby".parse().expect("a name");
-        socket.shard.subscribe(socket.slot, &room).await.expect("the engine takes it");
+        socket.shard.enter_room(socket.slot, &room).await.expect("the engine takes it");
         None
     }
 
@@ -132,8 +134,12 @@ impl Peer {
     /// The next frame's opcode and payload.
     async fn frame(&mut self) -> (u8, String) {
         let head = self.read(2).await;
-        assert!(head[1] < 126, "short, and not masked");
-        let payload = self.read(usize::from(head[1])).await;
+        let length = match head[1] {
+            126 => u16::from_be_bytes(self.read(2).await.try_into().expect("two bytes")).into(),
+            short => usize::from(short),
+        };
+        assert!(length < 1 << 16 && head[1] < 127, "not long, and not masked");
+        let payload = self.read(length).await;
         (head[0] & 0xf, String::from_utf8_lossy(&payload).into_owned())
     }
 

@@ -1,0 +1,202 @@
+//! What a subscription will be: the namespace's options, and what the client asked for. Reference section 3.5.
+
+use std::sync::Arc;
+
+use throng_protocol::{
+    ChannelName, ChannelNameError, ErrorCode, Payload, StreamPosition, SubscribeRequest, TagsFilter,
+};
+
+use super::access::{self, Feature, Person};
+use super::{Decision, Refusal, Session, Subscriptions};
+use crate::config::RecoveryMode;
+use crate::node::{Namespace, Overrides, ServerSubscription};
+
+/// Bit of [`SubscribeRequest::flag`]: a failed recovery is to be an error.
+const REJECT_UNRECOVERED: i64 = 2;
+
+/// A subscription that was granted and is still to be made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) channel: ChannelName,
+    pub(crate) namespace: Arc<Namespace>,
+    /// The client did not ask for it.
+    pub(crate) server_side: bool,
+    /// The client is told when it lost a publication.
+    pub(crate) positioned: bool,
+    pub(crate) recoverable: bool,
+    /// The client hears who joins and leaves.
+    pub(crate) join_leave: bool,
+    /// The client is listed in the channel's presence.
+    pub(crate) presence: bool,
+    /// Others hear that the client joins and leaves.
+    pub(crate) announced: bool,
+    pub(crate) delta: bool,
+    pub(crate) filter: Option<Arc<TagsFilter>>,
+    pub(crate) recovery: Option<Recovery>,
+    /// What other clients see beside the connection's.
+    pub(crate) info: Payload,
+    /// For the client.
+    pub(crate) data: Payload,
+}
+
+/// What is to be recovered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recovery {
+    pub(crate) mode: RecoveryMode,
+    /// Where the client stands; `None` if it did not ask.
+    pub(crate) since: Option<StreamPosition>,
+    /// A failure is to be error 112.
+    pub(crate) or_error: bool,
+    /// Most publications.
+    pub(crate) limit: usize,
+}
+
+impl Plan {
+    /// The plan for a subscription that the server gives; `asked` may hold the position of an earlier one.
+    pub(super) fn granted(
+        channel: ChannelName,
+        namespace: &Arc<Namespace>,
+        asked: &SubscribeRequest,
+        limit: usize,
+    ) -> Self {
+        let asked = SubscribeRequest {
+            recover: asked.recover,
+            offset: asked.offset,
+            epoch: asked.epoch.clone(),
+            ..SubscribeRequest::default()
+        };
+        let mut plan = Self::new(channel, namespace, &asked, "", limit);
+        plan.server_side = true;
+        plan
+    }
+
+    /// The plan for a subscription that the application gives to a connection which is open.
+    pub(crate) fn ordered(order: &ServerSubscription, namespace: &Arc<Namespace>, limit: usize) -> Self {
+        let since = order.recover_since.clone();
+        let asked = SubscribeRequest {
+            recover: since.is_some(),
+            offset: since.as_ref().map_or(0, |since| since.offset),
+            epoch: since.map(|since| since.epoch).unwrap_or_default(),
+            ..SubscribeRequest::default()
+        };
+        let options = namespace.options.clone();
+        let has_history = namespace.history.is_some();
+        let mut plan = Self::granted(order.channel.clone(), namespace, &asked, limit);
+        let Overrides { presence, join_leave, force_push_join_leave, force_positioning, force_recovery } =
+            order.overrides;
+        plan.presence = presence.unwrap_or(plan.presence);
+        plan.announced = join_leave.unwrap_or(plan.announced);
+        plan.join_leave = plan.announced && force_push_join_leave.unwrap_or(options.force_push_join_leave);
+        plan.recoverable = has_history && force_recovery.unwrap_or(plan.recoverable);
+        plan.positioned = has_history && force_positioning.unwrap_or(plan.positioned || plan.recoverable);
+        plan.info = order.info.clone();
+        plan.data = order.data.clone();
+        plan
+    }
+
+    fn new(
+        channel: ChannelName,
+        namespace: &Arc<Namespace>,
+        asked: &SubscribeRequest,
+        user: &str,
+        limit: usize,
+    ) -> Self {
+        let options = &namespace.options;
+        let has_history = namespace.history.is_some();
+        let may_history = || access::would(Feature::History, namespace, &channel, user);
+        let recoverable = has_history
+            && (options.force_recovery || (asked.recoverable && options.allow_recovery && may_history()));
+        let positioned = has_history
+            && (recoverable
+                || options.force_positioning
+                || (asked.positioned && options.allow_positioning && may_history()));
+        let join_leave = options.join_leave
+            && (options.force_push_join_leave
+                || (asked.join_leave && access::would(Feature::Presence, namespace, &channel, user)));
+        let since =
+            asked.recover.then(|| StreamPosition { offset: asked.offset, epoch: asked.epoch.clone() });
+        let cached = options.force_recovery_mode == RecoveryMode::Cache;
+        let recovers = recoverable && (since.is_some() || (cached && options.auto_cache_recover));
+        let recovery = recovers.then(|| Recovery {
+            mode: options.force_recovery_mode,
+            or_error: since.is_some() && asked.flag & REJECT_UNRECOVERED != 0,
+            since,
+            limit,
+        });
+        Self {
+            namespace: Arc::clone(namespace),
+            server_side: false,
+            positioned,
+            recoverable,
+            join_leave,
+            presence: options.presence,
+            announced: options.join_leave,
+            // What a filter hides would be missing from the chain of patches.
+            delta: asked.delta == FOSSIL && asked.tf.is_none() && has_history && options.allows_fossil(),
+            filter: None,
+            recovery,
+            info: Payload::default(),
+            data: Payload::default(),
+            channel,
+        }
+    }
+}
+
+const FOSSIL: &str = "fossil";
+
+impl Session {
+    /// The checks of reference section 3.5, in its order.
+    pub(super) fn subscribe(
+        &self,
+        id: u32,
+        request: SubscribeRequest,
+        person: &Person<'_, impl Subscriptions>,
+    ) -> Result<Decision, Refusal> {
+        if request.channel.is_empty() {
+            return Err(Refusal::BAD_REQUEST);
+        }
+        match request.channel.parse::<ChannelName>() {
+            Err(ChannelNameError::TooLong { .. }) => return Err(ErrorCode::BadRequest.into()),
+            Ok(name) if person.subscriptions.contains(&name) => {
+                return Err(ErrorCode::AlreadySubscribed.into());
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if person.subscriptions.count() >= self.rules.channel_limit {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        if !matches!(request.delta.as_str(), "" | FOSSIL) {
+            return Err(Refusal::BAD_REQUEST);
+        }
+        let (channel, namespace) = self.channel(&request.channel)?;
+        if request.kind != 0 {
+            return Err(wrong_kind(request.kind).into());
+        }
+        let ask = self.rules.asks.subscribe;
+        if !ask {
+            // A check that cannot be made is a refusal.
+            let unchecked = !request.token.is_empty() && !self.rules.ignore_tokens;
+            if unchecked || !access::may_subscribe(namespace, &channel, person.user) {
+                return Err(ErrorCode::PermissionDenied.into());
+            }
+        }
+        let mut plan = Plan::new(channel, namespace, &request, person.user, self.rules.recovery_limit);
+        if let Some(filter) = &request.tf {
+            if !namespace.options.allow_tags_filter {
+                return Err(ErrorCode::BadRequest.into());
+            }
+            let filter = TagsFilter::compile(filter).map_err(|_| ErrorCode::BadRequest)?;
+            plan.filter = Some(Arc::new(filter));
+        }
+        Ok(Decision::Subscribe { id, plan: Box::new(plan), ask: ask.then(|| Box::new(request)) })
+    }
+}
+
+/// Why a stream cannot be subscribed to as something else: a map (1 to 3) or a shared poll (4).
+const fn wrong_kind(kind: i32) -> ErrorCode {
+    match kind {
+        1..=3 => ErrorCode::PermissionDenied,
+        4 => ErrorCode::NotAvailable,
+        _ => ErrorCode::BadRequest,
+    }
+}

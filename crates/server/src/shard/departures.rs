@@ -1,0 +1,154 @@
+//! How a client leaves a channel: out of its presence, and the others hear of it.
+
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use throng_engine::{Engine, Message, Origin};
+use throng_protocol::{ChannelName, ClientInfo, Payload};
+use throng_registry::{ClientId, Ended, Slot};
+
+use super::{Marks, Shard};
+use crate::session::Identity;
+
+/// Departures of clients that are gone which may wait to be announced; with more, only presence is kept right.
+const MOST_ANNOUNCED: usize = 65_536;
+
+/// A client as others see it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) client: ClientId,
+    pub(crate) identity: Arc<Identity>,
+    /// What was attached to single subscriptions. Hardly any client has some.
+    infos: Vec<(ChannelName, Payload)>,
+}
+
+impl Member {
+    pub(crate) const fn new(client: ClientId, identity: Arc<Identity>) -> Self {
+        Self { client, identity, infos: Vec::new() }
+    }
+
+    /// Changes what other clients see beside the user from now on.
+    pub(crate) fn attach(&mut self, info: Payload) {
+        let user = Arc::clone(&self.identity.user);
+        self.identity = Arc::new(Identity { user, info: info.detached() });
+    }
+
+    /// Keeps what was attached to a subscription.
+    pub(super) fn note(&mut self, channel: &ChannelName, info: &Payload) {
+        self.infos.retain(|(name, _)| name != channel);
+        if !info.is_empty() {
+            self.infos.push((channel.clone(), info.detached()));
+        }
+    }
+
+    /// The client as subscribers of this channel see it.
+    pub(crate) fn info(&self, channel: &ChannelName) -> ClientInfo {
+        let own = self.infos.iter().find(|(name, _)| name == channel);
+        ClientInfo {
+            user: self.identity.user.to_string(),
+            client: self.client.to_string(),
+            conn_info: self.identity.info.clone(),
+            chan_info: own.map(|(_, info)| info.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// What is left to do for a subscription that has ended.
+#[derive(Debug)]
+pub(super) struct Departure {
+    channel: ChannelName,
+    client: ClientId,
+    /// The client is in the channel's presence.
+    present: bool,
+    /// Who the others hear is leaving, if they do.
+    announced: Option<ClientInfo>,
+}
+
+impl Shard {
+    /// Ends a subscription; false if there was none.
+    pub(crate) async fn unsubscribe(&self, slot: Slot, channel: &ChannelName) -> bool {
+        let ended = self.table.borrow_mut().unsubscribe(slot, channel);
+        let Some(ended) = ended else { return false };
+        self.settle(slot, channel, ended).await;
+        true
+    }
+
+    /// Ends all subscriptions of a client that stays. Returns their channels.
+    pub(crate) async fn unsubscribe_all(&self, slot: Slot) -> Vec<ChannelName> {
+        let ended = self.table.borrow_mut().unsubscribe_all(slot);
+        for (channel, ended) in &ended {
+            self.settle(slot, channel, *ended).await;
+        }
+        ended.into_iter().map(|(channel, _)| channel).collect()
+    }
+
+    /// Ends all subscriptions of a client that goes, without waiting.
+    pub(crate) fn forsake(&self, slot: Slot) {
+        let ended = self.table.borrow_mut().unsubscribe_all(slot);
+        for (channel, ended) in ended {
+            if ended.leave {
+                self.node.leave(&channel, self.id);
+            }
+            if let Some(mut departure) = self.departure(slot, &channel, ended) {
+                let mut departures = self.departures.borrow_mut();
+                if departures.len() >= MOST_ANNOUNCED && departure.announced.take().is_some() {
+                    self.node.metrics.announcements_dropped.add(1);
+                }
+                departures.push_back(departure);
+                self.departed.notify_one();
+            }
+        }
+    }
+
+    async fn settle(&self, slot: Slot, channel: &ChannelName, ended: Ended) {
+        if ended.leave {
+            self.node.leave(channel, self.id);
+        }
+        if let Some(departure) = self.departure(slot, channel, ended) {
+            self.see_off(departure).await;
+        }
+    }
+
+    fn departure(&self, slot: Slot, channel: &ChannelName, ended: Ended) -> Option<Departure> {
+        let marks = Marks::from_bits(ended.marks);
+        if !marks.present() && !marks.announced() {
+            return None;
+        }
+        self.with_member(slot, |member| Departure {
+            channel: channel.clone(),
+            client: member.client,
+            present: marks.present(),
+            announced: marks.announced().then(|| member.info(channel)),
+        })
+    }
+
+    async fn see_off(&self, departure: Departure) {
+        let Departure { channel, client, present, announced } = departure;
+        if present {
+            let origin = Origin(client.as_u128());
+            if let Err(error) = self.node.engine().remove_presence(&channel, origin).await {
+                tracing::warn!(connection = %client, %error, "the client stays listed in a channel's presence");
+            }
+        }
+        if let Some(info) = announced {
+            // That it failed is counted.
+            let _ = self.node.announce(&channel, Message::Leave(Arc::new(info))).await;
+        }
+    }
+}
+
+/// Sees off the clients that are gone, for as long as the shard is there.
+pub(super) async fn see_off_departed(shard: Weak<Shard>) {
+    loop {
+        let Some(strong) = shard.upgrade() else { return };
+        let next = strong.departures.borrow_mut().pop_front();
+        match next {
+            Some(departure) => strong.see_off(departure).await,
+            None => {
+                let departed = Rc::clone(&strong.departed);
+                drop(strong);
+                departed.notified().await;
+            }
+        }
+    }
+}
