@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use throng_protocol::ChannelName;
-use throng_registry::{ChannelRules, Subscription, Client, ClientId, ClientKey, Directory, OutboxLimits, ShardId, ShardTable, Slot, WireFormat,};
+use throng_registry::{
+    ChannelRules, Client, ClientId, ClientKey, Directory, OutboxLimits, ShardId, ShardTable, Slot,
+    Subscription, WireFormat,
+};
 
 const CLIENTS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const MEMBERS: usize = 100;
@@ -47,7 +50,10 @@ impl Shard {
         if self.table.enter(slot, name, ChannelRules::default()) {
             self.directory.join(name, self.id);
         }
-        assert!(!self.table.subscribe(slot, name, Subscription::default(), |_| ()), "the channel is not empty afterwards");
+        assert!(
+            !self.table.subscribe(slot, name, Subscription::default(), |_| ()),
+            "the channel is not empty afterwards"
+        );
     }
 
     fn unsubscribe(&mut self, slot: Slot, name: &ChannelName) {

@@ -11,7 +11,9 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use throng_protocol::{ChannelName, Payload, Publication, frame::MessageKind};
-use throng_registry::{ChannelRules, Subscription, Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, WireFormat};
+use throng_registry::{
+    ChannelRules, Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, Subscription, WireFormat,
+};
 
 const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 /// Publications in one turn.

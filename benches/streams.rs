@@ -42,7 +42,8 @@ impl Sink for Spread {
         let Delivery { sequence, position, previous, event } = delivery;
         let Message::Publication(publication) = event.message else { return };
         let frames = Frames::publication(channel.clone(), publication, previous, true);
-        let stream = position.map(|position| StreamMark { epoch: position.epoch.id(), offset: position.offset });
+        let stream =
+            position.map(|position| StreamMark { epoch: position.epoch.id(), offset: position.offset });
         self.0.deliver(ticket, channel, sequence.get(), stream, frames, None);
     }
 }

@@ -16,7 +16,8 @@ use throng_engine::{
 use throng_protocol::frame::{MessageKind, Opcode, encode_into};
 use throng_protocol::{ChannelName, Payload};
 use throng_registry::{
-    Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, Slot, Ticket, WireFormat,
+    ChannelRules, Fanout, Frames, OutboxLimits, QueueEntry, ShardId, ShardTable, Slot, Subscription, Ticket,
+    WireFormat,
 };
 
 const SHARDS: usize = 3;
@@ -45,7 +46,7 @@ impl Sink for Spread {
     fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, delivery: Delivery) {
         let sequence = delivery.sequence;
         let data = Payload::from(format!("pub {channel} {}", sequence.get()).into_bytes());
-        self.0.deliver(ticket, channel, sequence.get(), Frames::relay(MessageKind::Text, data), None);
+        self.0.deliver(ticket, channel, sequence.get(), None, Frames::relay(MessageKind::Text, data), None);
     }
 }
 
@@ -109,21 +110,23 @@ impl Shard<'_> {
         if self.table.is_subscribed(slot, &name) {
             return;
         }
-        let start = if self.table.enter(&name) {
+        let start = if self.table.enter(slot, &name, ChannelRules::default()) {
             self.node.fanout.directory().join(&name, self.id);
             now(self.node.engine.subscribe(&name))
         } else {
             now(self.node.engine.position(&name, None)).map(|snapshot| snapshot.sequence)
         };
         let start = start.unwrap().get();
-        self.table.subscribe(slot, &name, start);
-        self.say(slot, &format!("sub {number} {start}"));
+        let subscription = Subscription { sequence: start, ..Subscription::default() };
+        let reply = format!("sub {number} {start}");
+        let encode = |out: &mut _| encode_into(Opcode::Text, reply.as_bytes(), out);
+        self.table.subscribe(slot, &name, subscription, encode);
     }
 
     fn unsubscribe(&mut self, slot: Slot, number: usize) {
         let name = channel(number);
-        let Some(last) = self.table.unsubscribe(slot, &name) else { return };
-        if last {
+        let Some(ended) = self.table.unsubscribe(slot, &name) else { return };
+        if ended.leave {
             self.node.leave(&name, self.id);
         }
         self.say(slot, &format!("unsub {number} 0"));
@@ -132,8 +135,10 @@ impl Shard<'_> {
     fn disconnect(&mut self, at: usize) {
         self.turn();
         let slot = self.clients.swap_remove(at);
-        let (wire, emptied) = self.table.remove(slot).unwrap();
-        emptied.iter().for_each(|name| self.node.leave(name, self.id));
+        let (wire, ended) = self.table.remove(slot).unwrap();
+        for (name, _) in ended.iter().filter(|(_, ended)| ended.leave) {
+            self.node.leave(name, self.id);
+        }
         self.finished.push(wire);
     }
 

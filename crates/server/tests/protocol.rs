@@ -16,10 +16,8 @@ async fn a_publication_reaches_all_subscribers_of_its_channel() {
     let (mut ann, mut bob, mut eve) =
         (server.connected().await, server.connected().await, server.connected().await);
     for client in [&mut ann, &mut bob] {
-        assert_eq!(
-            client.ask(r#"{"id":2,"subscribe":{"channel":"news"}}"#).await,
-            json!({"id":2,"subscribe":{}})
-        );
+        let reply = client.ask(r#"{"id":2,"subscribe":{"channel":"news"}}"#).await;
+        assert!(reply["subscribe"].is_object(), "{reply}");
     }
     assert_eq!(
         eve.ask(r#"{"id":2,"publish":{"channel":"news","data":{"a":[1,"ü"]}}}"#).await,

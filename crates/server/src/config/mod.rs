@@ -5,6 +5,7 @@
 //!
 //! Keys that Centrifugo has keep its names, meanings and units; `docs/configuration.md` lists them all.
 
+mod channel;
 mod duration;
 mod environment;
 mod fault;
@@ -20,11 +21,14 @@ mod suggest;
 mod upstream;
 mod value;
 
+pub use channel::{
+    Channel, ChannelOptions, ChannelRegex, DataFormat, DeltaType, Namespace, RecoveryMode, SlowConsumer,
+};
 pub use fault::{Fault, Faults, Name, Place, Problem};
 pub use file_limit::FileLimit;
 pub use load::{Loaded, Sources};
 pub use origin::AllowedOrigins;
 pub use settings::{
-    Channel, Client, Echo, Health, HttpServer, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown,
-    WebSocket,
+    Client, Echo, Engine, Health, HttpApi, HttpServer, Log, LogFormat, MemoryEngine, PersonalChannel,
+    Prometheus, Relay, Rpc, RpcPing, Settings, Shards, Shutdown, WebSocket,
 };

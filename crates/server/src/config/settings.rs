@@ -1,6 +1,8 @@
 //! The settings that the rest of the server trusts: plain values, every one with a default.
 
 use std::{
+    borrow::Cow,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZero,
     thread,
@@ -8,6 +10,8 @@ use std::{
 };
 
 use throng_registry::ShardId;
+
+use super::channel::{Channel, ChannelOptions};
 
 /// Everything that can be set. [`Settings::default`] is what `throng-server` uses without any configuration.
 ///
@@ -29,8 +33,14 @@ pub struct Settings {
     pub client: Client,
     /// The WebSocket endpoint of the protocol.
     pub websocket: WebSocket,
-    /// Rules for channel names.
+    /// Channels and their options.
     pub channel: Channel,
+    /// Where streams, presence and idempotency keys live.
+    pub engine: Engine,
+    /// The HTTP server API.
+    pub http_api: HttpApi,
+    /// What the server answers to calls by itself.
+    pub rpc: Rpc,
     /// The plain relay, `/relay/{room}` and upgrades of `/`.
     pub relay: Relay,
     /// The endpoint `/echo`, which sends back what it gets.
@@ -62,6 +72,23 @@ impl Settings {
     /// [`Client::allow_anonymous_connect_without_token`] says so.
     pub const fn anonymous_allowed(&self) -> bool {
         self.listens_on_loopback() || self.client.allow_anonymous_connect_without_token
+    }
+
+    /// Options of channels without a namespace: those that were set; else everything that a first try needs, where clients need no
+    /// token and no namespaces were set; else all off.
+    pub fn without_namespace(&self) -> Cow<'_, ChannelOptions> {
+        match &self.channel.without_namespace {
+            Some(options) => Cow::Borrowed(options),
+            None if self.channel.namespaces.is_empty() && self.anonymous_allowed() => {
+                Cow::Owned(ChannelOptions::open())
+            }
+            None => Cow::Owned(ChannelOptions::default()),
+        }
+    }
+
+    /// Whether the HTTP server API is on.
+    pub fn http_api_enabled(&self) -> bool {
+        self.http_api.insecure || !self.http_api.key.is_empty()
     }
 
     /// Whether the relay is served: as [`Relay::enabled`] says, else on a loopback address only.
@@ -126,6 +153,36 @@ pub struct Client {
     pub address_connection_limit: usize,
     /// Whether loopback addresses fall under `address_connection_limit`, too. Default false.
     pub address_limit_includes_loopback: bool,
+    /// Connections one user may have; `None` is no limit. Default `None`.
+    pub user_connection_limit: Option<usize>,
+    /// Publications one history request of a client may return. Default 300.
+    pub history_max_publication_limit: usize,
+    /// Publications that are recovered in one go; who has missed more is told so. Default 300.
+    pub recovery_max_publication_limit: usize,
+    /// Time between two checks that positioned subscriptions stand where their streams are. Default 40 s.
+    pub channel_position_check_delay: Duration,
+    /// Whether the connect reply tells the server's time. Default false.
+    pub connect_include_server_time: bool,
+    /// Header of the handshake in which a trusted proxy names the user; it must not let clients set it. Default none.
+    pub user_id_http_header: String,
+    /// The channel that each user is subscribed to without asking.
+    pub subscribe_to_user_personal_channel: PersonalChannel,
+    /// Time that a handler of the application has to answer. Default 5 s.
+    pub handler_timeout: Duration,
+    /// Handlers of the application that may run at once. Default 1024.
+    pub handler_limit: usize,
+}
+
+/// The channel that each user is subscribed to without asking: table `[client.subscribe_to_user_personal_channel]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PersonalChannel {
+    /// Whether there are such channels: `#` and the user. Default false.
+    pub enabled: bool,
+    /// Their namespace. Default none.
+    pub personal_channel_namespace: String,
+    /// Whether a user's new connection ends the older ones (3504). Default false.
+    pub single_connection: bool,
 }
 
 impl Default for Client {
@@ -143,6 +200,15 @@ impl Default for Client {
             connection_limit: None,
             address_connection_limit: 1024,
             address_limit_includes_loopback: false,
+            user_connection_limit: None,
+            history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
+            channel_position_check_delay: Duration::from_secs(40),
+            connect_include_server_time: false,
+            user_id_http_header: String::new(),
+            subscribe_to_user_personal_channel: PersonalChannel::default(),
+            handler_timeout: Duration::from_secs(5),
+            handler_limit: 1024,
         }
     }
 }
@@ -172,17 +238,105 @@ impl Default for WebSocket {
     }
 }
 
-/// Rules for channel names: table `[channel]`.
-#[derive(Clone, Debug, PartialEq)]
+/// Where streams, presence and idempotency keys live: table `[engine]`.
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Channel {
-    /// Bytes a channel name may have, at most 255. Default 255.
-    pub max_length: usize,
+pub struct Engine {
+    /// The bounds of the embedded engine.
+    pub memory: MemoryEngine,
 }
 
-impl Default for Channel {
+/// The bounds of the embedded engine: table `[engine.memory]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MemoryEngine {
+    /// Channels that may have a stream; beyond it the longest idle ones are forgotten. Default 1,000,000.
+    pub max_streams: usize,
+    /// Bytes that kept publications may take; beyond it those of the longest idle streams go. Default 256 MiB.
+    pub max_bytes: usize,
+    /// Idempotency keys whose results are kept; beyond it the oldest go. Default 100,000.
+    pub idempotency_keys: usize,
+    /// How long the result of an idempotency key is kept. Default 300 s.
+    pub idempotency_ttl: Duration,
+}
+
+impl Default for MemoryEngine {
     fn default() -> Self {
-        Self { max_length: 255 }
+        Self {
+            max_streams: 1_000_000,
+            max_bytes: 256 << 20,
+            idempotency_keys: 100_000,
+            idempotency_ttl: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The HTTP server API: table `[http_api]`. It is off until there is a key.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HttpApi {
+    /// What callers must show; empty switches the API off. Default empty.
+    pub key: String,
+    /// Path below which the methods are. Default `/api`.
+    pub handler_prefix: String,
+    /// Whether callers need no key; on loopback addresses only. Default false.
+    pub insecure: bool,
+    /// Whether errors are told by the HTTP status. Default false: the status is 200.
+    pub error_mode_transport: bool,
+    /// Bytes a request's body may have. Default 1 MiB.
+    pub body_size_limit: usize,
+    /// Requests that may be answered at once; more get 503. Default 256.
+    pub max_concurrent_requests: usize,
+}
+
+impl Default for HttpApi {
+    fn default() -> Self {
+        Self {
+            key: String::new(),
+            handler_prefix: "/api".to_owned(),
+            insecure: false,
+            error_mode_transport: false,
+            body_size_limit: 1 << 20,
+            max_concurrent_requests: 256,
+        }
+    }
+}
+
+impl fmt::Debug for HttpApi {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpApi")
+            .field("key", &if self.key.is_empty() { "" } else { "***" })
+            .field("handler_prefix", &self.handler_prefix)
+            .field("insecure", &self.insecure)
+            .field("error_mode_transport", &self.error_mode_transport)
+            .field("body_size_limit", &self.body_size_limit)
+            .field("max_concurrent_requests", &self.max_concurrent_requests)
+            .finish()
+    }
+}
+
+/// What the server answers to calls by itself: table `[rpc]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Rpc {
+    /// A method that clients can call to see whether the server answers.
+    pub ping: RpcPing,
+}
+
+/// A method that clients can call to see whether the server answers: table `[rpc.ping]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RpcPing {
+    /// Whether it is there. Default false.
+    pub enabled: bool,
+    /// Its name. Default `ping`.
+    pub method: String,
+}
+
+impl Default for RpcPing {
+    fn default() -> Self {
+        Self { enabled: false, method: "ping".to_owned() }
     }
 }
 

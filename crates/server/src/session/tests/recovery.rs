@@ -5,6 +5,9 @@ use super::*;
 use crate::config::RecoveryMode;
 use crate::session::plan::Recovery;
 
+/// No offsets at all.
+const NONE: std::ops::RangeInclusive<u64> = std::ops::RangeInclusive::new(1, 0);
+
 fn epoch() -> Epoch {
     "abcdefgh".parse().expect("eight letters")
 }
@@ -32,13 +35,13 @@ fn a_recovery_is_complete_or_it_is_none() {
     for (since, epoch, history, complete, offset) in [
         (4, "abcdefgh", stream(5..=7, 7), true, 4),
         (4, "", stream(5..=7, 7), true, 4),
-        (7, "abcdefgh", stream(1..=0, 7), true, 7),
-        (0, "", stream(1..=0, 0), true, 0),
+        (7, "abcdefgh", stream(NONE, 7), true, 7),
+        (0, "", stream(NONE, 0), true, 0),
         // Trimmed, cut by the limit, ahead of the stream, all of it expired.
         (3, "abcdefgh", stream(5..=7, 7), false, 7),
         (4, "abcdefgh", stream(5..=6, 7), false, 7),
-        (9, "abcdefgh", stream(1..=0, 7), false, 7),
-        (3, "abcdefgh", stream(1..=0, 7), false, 7),
+        (9, "abcdefgh", stream(NONE, 7), false, 7),
+        (3, "abcdefgh", stream(NONE, 7), false, 7),
     ] {
         let recovered = recovery(RecoveryMode::Stream, since, epoch).judge(history);
         let case = format!("since {since}");
@@ -50,10 +53,10 @@ fn a_recovery_is_complete_or_it_is_none() {
 #[test]
 fn another_epoch_is_never_recovered_even_at_the_same_offset() {
     for epoch in ["_", "hgfedcba"] {
-        let history = History { publications: Err(EpochMismatch), ..stream(1..=0, 7) };
+        let history = History { publications: Err(EpochMismatch), ..stream(NONE, 7) };
         let recovered = recovery(RecoveryMode::Stream, 7, epoch).judge(history);
         assert_eq!((recovered.complete, recovered.offset), (false, 7));
-        let recovered = recovery(RecoveryMode::Stream, 7, epoch).judge(stream(1..=0, 7));
+        let recovered = recovery(RecoveryMode::Stream, 7, epoch).judge(stream(NONE, 7));
         assert!(!recovered.complete);
     }
 }
@@ -67,7 +70,7 @@ fn a_cache_gives_the_latest_unless_the_client_has_it() {
     assert_eq!(cache(2, "abcdefgh", stream(7..=7, 7)), (true, 7, vec![7]));
     assert_eq!(cache(7, "abcdefgh", stream(7..=7, 7)), (true, 7, vec![]));
     assert_eq!(cache(7, "hgfedcba", stream(7..=7, 7)), (true, 7, vec![7]));
-    assert_eq!(cache(7, "abcdefgh", stream(1..=0, 7)), (false, 7, vec![]));
+    assert_eq!(cache(7, "abcdefgh", stream(NONE, 7)), (false, 7, vec![]));
     let query = recovery(RecoveryMode::Cache, 2, "abcdefgh").query();
     assert_eq!((query.limit, query.reverse, query.since), (Some(1), true, None));
 }
