@@ -3,6 +3,9 @@
 #[path = "../../crates/protocol/tests/checks/mod.rs"]
 mod checks;
 
+#[path = "../../crates/protocol/tests/api/check.rs"]
+mod api_check;
+
 #[path = "../../crates/protocol/tests/frame/check.rs"]
 mod frame_check;
 
@@ -28,4 +31,9 @@ targets! { json_commands json_replies protobuf_commands protobuf_replies channel
 /// See `frame_check::frame`.
 pub fn frame(bytes: &[u8]) {
     frame_check::frame(bytes);
+}
+
+/// See `api_check::api`.
+pub fn api(bytes: &[u8]) {
+    api_check::api(bytes);
 }

@@ -87,6 +87,26 @@ codes! {
 }
 
 impl ErrorCode {
+    /// The text that goes with the number in answers of the HTTP server API, which is another one for two codes.
+    pub const fn api_message(self) -> &'static str {
+        match self {
+            Self::MethodNotFound => "not found",
+            Self::ConcurrentPagination => "conflict",
+            Self::Internal
+            | Self::Unauthorized
+            | Self::UnknownChannel
+            | Self::PermissionDenied
+            | Self::AlreadySubscribed
+            | Self::LimitExceeded
+            | Self::BadRequest
+            | Self::NotAvailable
+            | Self::TokenExpired
+            | Self::Expired
+            | Self::TooManyRequests
+            | Self::UnrecoverablePosition => self.message(),
+        }
+    }
+
     /// True when the same request may succeed later: clients then try again with a growing delay.
     pub const fn temporary(self) -> bool {
         matches!(self, Self::Internal | Self::TooManyRequests | Self::ConcurrentPagination)
@@ -234,6 +254,13 @@ mod tests {
         assert_eq!(temporary, [100, 111, 113]);
         let reply = ErrorReply::from(ErrorCode::PermissionDenied);
         assert_eq!((reply.code, &*reply.message, reply.temporary), (103, "permission denied", false));
+    }
+
+    #[test]
+    fn the_api_has_its_own_words_for_two_codes() {
+        let differ = ErrorCode::ALL.iter().filter(|code| code.api_message() != code.message());
+        let differ: Vec<_> = differ.map(|code| (code.code(), code.api_message())).collect();
+        assert_eq!(differ, [(104, "not found"), (113, "conflict")]);
     }
 
     #[test]

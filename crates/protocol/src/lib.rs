@@ -1,6 +1,6 @@
 //! The wire of throng: Centrifuge client protocol messages, JSON and Protobuf codecs, and the server side of RFC 6455.
 //!
-//! Bytes in, values out, and back: no sockets, no clocks, no runtime. The crate has four parts.
+//! Bytes in, values out, and back: no sockets, no clocks, no runtime. The crate has five parts.
 //!
 //! - **Messages.** A client sends [`Command`]s, a server sends [`Reply`]s, which are answers, [`Push`]es or pings. All
 //!   of them are plain structs with public fields, named as on the wire (only `type` is called `kind`, and `pub`
@@ -8,6 +8,7 @@
 //! - **Codecs.** [`Format`] reads and writes commands and replies as JSON lines or as Protobuf. Payloads that were read
 //!   are slices of the frame that they came in; [`Limits`] bound what hostile input can cost.
 //! - **Frames.** [`frame`] is the server side of WebSocket framing.
+//! - **The HTTP server API.** [`api`] has what backends ask a server, in JSON, and a description of it.
 //! - **Delta compression.** [`fossil`] makes and applies patches between payloads.
 //!
 //! [`ErrorCode`], [`DisconnectCode`] and [`UnsubscribeCode`] are the protocol's numbers and what clients do about them;
@@ -57,6 +58,7 @@ mod limits;
 mod message;
 mod payload;
 
+pub mod api;
 pub mod fossil;
 pub mod frame;
 

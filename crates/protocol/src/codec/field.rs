@@ -6,10 +6,13 @@ use bytes::BytesMut;
 
 use super::json::{self, Object};
 use super::protobuf::{self, WireType, WireValue};
+use super::shape::{Alternative, Kind, Shape};
 use crate::DecodeError;
 
 /// A message: a struct declared with `message!`.
 pub(crate) trait Message: Default {
+    /// The table.
+    const SHAPE: &'static Shape;
     /// Writes the members of the JSON object.
     fn write_members(&self, object: &mut Object<'_>);
     /// Reads the value of the member `key`; a key that the table does not have is skipped.
@@ -24,10 +27,14 @@ pub(crate) trait Message: Default {
 
 /// One of several messages: an enum declared with `choice!`. What no variant reads is left to the caller as `None`.
 pub(crate) trait Choice: Sized {
+    /// The table.
+    const SHAPES: &'static [Alternative];
     /// Reads the value of the member `key`, if that is one of the choices; else nothing is read.
     fn read_member(key: &str, reader: &mut json::Reader<'_>) -> Result<Option<Self>, DecodeError>;
     /// Writes the choice as a member of a JSON object.
     fn write_member(&self, object: &mut Object<'_>);
+    /// Writes the choice without its key.
+    fn write_value(&self, out: &mut BytesMut);
     /// Reads the Protobuf field, if its number is one of the choices.
     fn from_field(number: u32, value: WireValue<'_>) -> Result<Option<Self>, DecodeError>;
     /// Length of the choice as a Protobuf field, in bytes.
@@ -40,6 +47,8 @@ pub(crate) trait Choice: Sized {
 pub(crate) trait Value: Sized {
     /// How Protobuf frames the value.
     const WIRE_TYPE: WireType;
+    /// What it is, for descriptions.
+    fn kind() -> Kind;
     /// True for the value that is left out.
     fn is_default(&self) -> bool;
     /// Writes JSON.
@@ -62,6 +71,8 @@ pub(crate) trait Value: Sized {
 
 /// What a table's field can be: a value, an optional message, a list or a map.
 pub(crate) trait Field {
+    /// What it is, for descriptions.
+    fn kind() -> Kind;
     /// True for a field that is left out.
     fn is_zero(&self) -> bool;
     /// Writes JSON.
@@ -77,6 +88,10 @@ pub(crate) trait Field {
 }
 
 impl<V: Value> Field for V {
+    fn kind() -> Kind {
+        <V as Value>::kind()
+    }
+
     fn is_zero(&self) -> bool {
         self.is_default()
     }
@@ -105,6 +120,10 @@ impl<V: Value> Field for V {
 }
 
 impl<M: Message> Field for Option<M> {
+    fn kind() -> Kind {
+        <M as Value>::kind()
+    }
+
     fn is_zero(&self) -> bool {
         self.is_none()
     }
@@ -136,6 +155,10 @@ impl<M: Message> Field for Option<M> {
 }
 
 impl<V: Value> Field for Vec<V> {
+    fn kind() -> Kind {
+        Kind::List(Box::new(<V as Value>::kind()))
+    }
+
     fn is_zero(&self) -> bool {
         self.is_empty()
     }
@@ -172,6 +195,10 @@ impl<V: Value> Field for Vec<V> {
 
 /// Protobuf sends a map as a list of messages with field 1 for the key and field 2 for the value.
 impl<V: Value + Default> Field for BTreeMap<String, V> {
+    fn kind() -> Kind {
+        Kind::Map(Box::new(<V as Value>::kind()))
+    }
+
     fn is_zero(&self) -> bool {
         self.is_empty()
     }
@@ -222,6 +249,10 @@ fn entry_len<V: Value>((key, value): (&String, &V)) -> usize {
 impl<M: Message> Value for M {
     const WIRE_TYPE: WireType = WireType::Bytes;
 
+    fn kind() -> Kind {
+        Kind::Message(M::SHAPE)
+    }
+
     /// An empty message is not the same as none.
     fn is_default(&self) -> bool {
         false
@@ -260,6 +291,8 @@ impl<M: Message> Value for M {
 }
 
 impl<M: Message> Message for Box<M> {
+    const SHAPE: &'static Shape = M::SHAPE;
+
     fn write_members(&self, object: &mut Object<'_>) {
         (**self).write_members(object);
     }

@@ -7,6 +7,7 @@ mod format;
 mod frames;
 pub(crate) mod json;
 pub(crate) mod protobuf;
+pub(crate) mod shape;
 pub(crate) mod value;
 
 pub use format::Format;

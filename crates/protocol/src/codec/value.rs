@@ -7,10 +7,15 @@ use bytes::BytesMut;
 use super::field::Value;
 use super::json;
 use super::protobuf::{self, WireType, WireValue};
+use super::shape::Kind;
 use crate::{DecodeError, Payload};
 
 impl Value for bool {
     const WIRE_TYPE: WireType = WireType::Varint;
+
+    fn kind() -> Kind {
+        Kind::Boolean
+    }
 
     fn is_default(&self) -> bool {
         !self
@@ -42,6 +47,10 @@ macro_rules! integer_value {
     ($($integer:ty: $write:ident, $cut:expr;)+) => {$(
         impl Value for $integer {
             const WIRE_TYPE: WireType = WireType::Varint;
+
+            fn kind() -> Kind {
+                Kind::Integer { min: Self::MIN.into(), max: Self::MAX.into() }
+            }
 
             fn is_default(&self) -> bool {
                 *self == 0
@@ -80,6 +89,10 @@ integer_value! {
 impl Value for String {
     const WIRE_TYPE: WireType = WireType::Bytes;
 
+    fn kind() -> Kind {
+        Kind::Text
+    }
+
     fn is_default(&self) -> bool {
         self.is_empty()
     }
@@ -107,6 +120,10 @@ impl Value for String {
 
 impl Value for Cow<'static, str> {
     const WIRE_TYPE: WireType = WireType::Bytes;
+
+    fn kind() -> Kind {
+        Kind::Text
+    }
 
     fn is_default(&self) -> bool {
         self.is_empty()
@@ -136,6 +153,10 @@ impl Value for Cow<'static, str> {
 /// Any JSON value, `null` too.
 impl Value for Payload {
     const WIRE_TYPE: WireType = WireType::Bytes;
+
+    fn kind() -> Kind {
+        Kind::Json
+    }
 
     fn is_default(&self) -> bool {
         self.is_empty()

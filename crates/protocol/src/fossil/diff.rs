@@ -10,7 +10,7 @@ const BLOCK_BITS: u32 = 4;
 /// Blocks with the same hash that are tried, so that a source full of equal blocks costs no more than another.
 const MAX_CANDIDATES: usize = 16;
 
-/// A patch that makes `target` from `source`; see [`apply`](super::apply).
+/// A patch that makes `target` from `source`; see [`apply`](super::apply()).
 ///
 /// Finds runs of at least 16 bytes wherever they moved. Takes time and memory in proportion to the lengths, whatever
 /// the bytes. The patch is never longer than one that holds all of the target, and where the target is UTF-8 the

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::table::{choice, message};
 use crate::{FilterNode, Payload, StreamPosition};
 
 /// What a client sends.

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::table::message;
 use crate::Payload;
 
 message! {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::table::{choice, message};
 use crate::{ClientInfo, Payload, Publication, SubscribeResult};
 
 /// Something that a client receives without asking just now.

@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use super::table::{choice, message};
 use crate::{ClientInfo, Dictionary, Payload, Publication, Push};
 
 /// What a server sends.
@@ -47,8 +49,6 @@ choice! {
 
 message! {
     /// Why a request failed. Usually made from an [`ErrorCode`](crate::ErrorCode).
-    #[derive(thiserror::Error)]
-    #[error("{message} ({code})")]
     pub struct ErrorReply {
         /// What went wrong; 100 to 113 are the protocol's own, 400 to 1999 the application's.
         pub code: u32 = 1,
@@ -172,3 +172,11 @@ message! {
         pub ttl: u32 = 2,
     }
 }
+
+impl fmt::Display for ErrorReply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for ErrorReply {}

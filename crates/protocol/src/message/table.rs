@@ -2,21 +2,34 @@
 ///
 /// A field is `pub name: Type = N`, where `N` is its Protobuf number; the name is its JSON key too. After the
 /// number may stand a text (another JSON key), `always` (written in JSON even when it is zero) or `zigzag` (an
-/// `i64` that Protobuf sends as `sint64`).
+/// `i64` that Protobuf sends as `sint64`). The doc comments go into the struct and into its [`Shape`].
+///
+/// [`Shape`]: crate::codec::shape::Shape
 macro_rules! message {
     ($(
-        $(#[$meta:meta])*
+        $(#[doc = $doc:literal])*
         pub struct $name:ident {
-            $($(#[$field_meta:meta])* pub $field:ident: $type:ty = $number:literal $($key:literal)? $($rule:ident)?,)*
+            $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty = $number:literal $($key:literal)? $($rule:ident)?,)*
         }
     )+) => {$(
-        $(#[$meta])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, Default, Eq, PartialEq)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $type,)*
+            $($(#[doc = $field_doc])* pub $field: $type,)*
         }
 
         impl crate::codec::field::Message for $name {
+            const SHAPE: &'static crate::codec::shape::Shape = &crate::codec::shape::Shape {
+                name: stringify!($name),
+                doc: &[$($doc),*],
+                members: &[$(crate::codec::shape::Member {
+                    key: message!(@key $field $($key)?),
+                    doc: &[$($field_doc),*],
+                    always: message!(@always $($rule)?),
+                    kind: <$type as crate::codec::field::Field>::kind,
+                },)*],
+            };
+
             fn write_members(&self, _object: &mut crate::codec::json::Object<'_>) {
                 $(if message!(@is_written self.$field $($rule)?) {
                     _object.member(
@@ -69,6 +82,9 @@ macro_rules! message {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
 
+    (@always always) => { true };
+    (@always $($rule:ident)?) => { false };
+
     (@is_written $self:ident.$field:ident always) => { true };
     (@is_written $self:ident.$field:ident $($rule:ident)?) => {
         !crate::codec::field::Field::is_zero(&$self.$field)
@@ -88,15 +104,15 @@ macro_rules! message {
 /// Declares the bodies of an envelope, of which one is there: each with its message, Protobuf number and JSON key.
 macro_rules! choice {
     (
-        $(#[$meta:meta])*
+        $(#[doc = $doc:literal])*
         pub enum $name:ident {
-            $($(#[$variant_meta:meta])* $variant:ident($message:ty) = $number:literal $key:literal,)+
+            $($(#[doc = $variant_doc:literal])* $variant:ident($message:ty) = $number:literal $key:literal,)+
         }
     ) => {
-        $(#[$meta])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, Eq, PartialEq)]
         pub enum $name {
-            $($(#[$variant_meta])* $variant($message),)+
+            $($(#[doc = $variant_doc])* $variant($message),)+
         }
 
         impl $name {
@@ -115,6 +131,12 @@ macro_rules! choice {
         })+
 
         impl crate::codec::field::Choice for $name {
+            const SHAPES: &'static [crate::codec::shape::Alternative] = &[$(crate::codec::shape::Alternative {
+                key: $key,
+                doc: &[$($variant_doc),*],
+                shape: <$message as crate::codec::field::Message>::SHAPE,
+            },)+];
+
             fn read_member(
                 key: &str,
                 reader: &mut crate::codec::json::Reader<'_>,
@@ -131,6 +153,12 @@ macro_rules! choice {
                         concat!("\"", $key, "\":"),
                         |out| crate::codec::field::Value::write_json(message, out),
                     ),)+
+                }
+            }
+
+            fn write_value(&self, out: &mut bytes::BytesMut) {
+                match self {
+                    $(Self::$variant(message) => crate::codec::field::Value::write_json(message, out),)+
                 }
             }
 
@@ -158,3 +186,5 @@ macro_rules! choice {
         }
     };
 }
+
+pub(crate) use {choice, message};

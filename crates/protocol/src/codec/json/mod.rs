@@ -13,5 +13,5 @@ pub(crate) use envelope::{
 };
 pub(crate) use reader::{Reader, cut, is_value, read_string};
 pub(crate) use writer::{
-    Object, write_array, write_map, write_raw, write_signed, write_string, write_unsigned,
+    Object, write_array, write_double, write_map, write_raw, write_signed, write_string, write_unsigned,
 };

@@ -119,6 +119,18 @@ impl<'a> Reader<'a> {
         self.text[start..self.at].parse().map_err(|_| malformed(start, "an integer in range"))
     }
 
+    /// Any number, rounded to what 64 bits hold.
+    pub(crate) fn double(&mut self) -> Result<f64, DecodeError> {
+        if self.take_null() {
+            return Ok(0.0);
+        }
+        self.peek();
+        let start = self.at;
+        self.number()?;
+        let number = self.text[start..self.at].parse().ok().filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| malformed(start, "a number in range"))
+    }
+
     pub(crate) fn boolean(&mut self) -> Result<bool, DecodeError> {
         self.peek();
         if self.take("true") {

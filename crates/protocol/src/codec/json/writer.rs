@@ -77,6 +77,14 @@ pub(crate) fn write_unsigned(mut number: u64, out: &mut BytesMut) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// JSON has no word for what is not finite: it becomes 0.
+pub(crate) fn write_double(number: f64, out: &mut BytesMut) {
+    let number = if number.is_finite() { number } else { 0.0 };
+    // The debug form has an exponent where the other would have hundreds of digits.
+    let text = format!("{number:?}");
+    out.extend_from_slice(text.strip_suffix(".0").unwrap_or(&text).as_bytes());
+}
+
 pub(crate) fn write_string(text: &str, out: &mut BytesMut) {
     out.extend_from_slice(b"\"");
     let mut rest = text.as_bytes();
@@ -130,6 +138,27 @@ mod tests {
             assert_eq!(written(|out| write_signed(number, out)), number.to_string());
         }
         assert_eq!(written(|out| write_unsigned(u64::MAX, out)), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn doubles_are_written_as_json_and_exactly() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (60.0, "60"),
+            (-1.5, "-1.5"),
+            (0.1, "0.1"),
+            (1e-7, "1e-7"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (f64::from_bits(1), "5e-324"),
+            (f64::NAN, "0"),
+            (f64::NEG_INFINITY, "0"),
+        ] {
+            let json = written(|out| write_double(number, out));
+            assert_eq!(json, text);
+            assert!(serde_json::from_str::<f64>(&json).is_ok(), "{json}");
+            assert!(!number.is_finite() || json.parse() == Ok(number), "{json}");
+        }
     }
 
     #[test]

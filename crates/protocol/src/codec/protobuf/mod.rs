@@ -10,5 +10,7 @@ mod writer;
 pub(crate) use envelope::{
     decode_command, decode_reply, encode_command, encode_publication_push, encode_reply,
 };
+#[cfg(test)]
+pub(crate) use reader::Context;
 pub(crate) use reader::{WireType, WireValue, cut};
 pub(crate) use writer::{key_len, prefixed, put_bytes, put_key, put_len, put_varint, varint_len};

@@ -8,6 +8,7 @@ use crate::{DecodeError, Format, Limits};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WireType {
     Varint = 0,
+    Fixed64 = 1,
     Bytes = 2,
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn cut(frame: &mut Bytes, max: usize) -> Result<Bytes, DecodeError> {
 }
 
 /// What all values of one message share.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     message: &'a Bytes,
     nesting: usize,
     elements: usize,
@@ -36,7 +37,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(message: &'a Bytes, limits: &Limits) -> Self {
+    pub(crate) fn new(message: &'a Bytes, limits: &Limits) -> Self {
         Self {
             message,
             nesting: limits.nesting.min(Limits::MAX_NESTING),
@@ -46,7 +47,7 @@ impl<'a> Context<'a> {
     }
 
     /// The message as the value of a field.
-    pub(super) const fn root(&'a self) -> WireValue<'a> {
+    pub(crate) const fn root(&'a self) -> WireValue<'a> {
         WireValue { context: self, position: 0, depth: 0, content: Content::Bytes(self.message.len()) }
     }
 }
@@ -67,7 +68,7 @@ enum Content {
     Varint(u64),
     /// So many bytes at `position`.
     Bytes(usize),
-    /// So many bytes that no field of the protocol has: 4 or 8.
+    /// So many bytes at `position`: 4, which no field of ours has, or 8.
     Fixed(usize),
 }
 
@@ -77,6 +78,16 @@ impl<'a> WireValue<'a> {
             Content::Varint(number) => Ok(number),
             Content::Bytes(_) | Content::Fixed(_) => Err(malformed(self.position, "a varint field")),
         }
+    }
+
+    pub(crate) fn fixed64(self) -> Result<u64, DecodeError> {
+        let bytes = match self.content {
+            Content::Fixed(8) => self.context.message[self.position..].first_chunk(),
+            Content::Varint(_) | Content::Bytes(_) | Content::Fixed(_) => None,
+        };
+        bytes
+            .map(|bytes| u64::from_le_bytes(*bytes))
+            .ok_or_else(|| malformed(self.position, "a field of 64 bits"))
     }
 
     /// The value as a slice of the frame: nothing is copied.
