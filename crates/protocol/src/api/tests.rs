@@ -87,7 +87,7 @@ fn results_have_the_numbers_of_the_reference() {
         ),
         (
             "info",
-            r#"{"result":{"nodes":[{"uid":"u","name":"n","version":"v","num_clients":1,"metrics":{"interval":1.5,"items":{"a":-0.0}},"process":{"cpu":0.1,"rss":1},"num_subs":1}]}}"#,
+            r#"{"result":{"nodes":[{"uid":"u","name":"n","version":"v","num_clients":1,"metrics":{"interval":1.5,"items":{"a":-0.0}},"process":{"cpu":-0.0,"rss":1},"num_subs":1}]}}"#,
             13,
             &[1],
         ),
