@@ -48,7 +48,7 @@ throng.toml:11: client.allowed_origins: "app.example" has no scheme, so that it 
 throng.toml:14: relay.enabled: "yes" does not belong here; write true or false
 throng.toml:15: relay.default_room: "a b" is not the name of a room; write 1 to 249 ASCII characters without space and / : $ #
 throng.toml:18: log.level: "inof" is not a log level; write trace, debug, info, warn, error or none, or levels for parts such as "info,throng_server=debug"
-throng.toml:19: log.format: "xml" does not belong here; write "text" or "json"
+throng.toml:19: log.format: "xml" is not known; write one of "text", "json"
 "#;
     assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
 }
@@ -68,13 +68,9 @@ type = "redis"
 address = "redis://localhost:6379"
 [client.token]
 hmac_secret_key = "do not print"
-[channel.without_namespace]
-history_size = 10
-history_ttl = "300s"
 [[channel.namespaces]]
 name = "news"
-[http_api]
-key = "do not print"
+subscribe_proxy_enabled = true
 [sse]
 enabled = true
 "#;
@@ -85,13 +81,81 @@ throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
 throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
 throng.toml:11: engine: throng does not have another engine than memory yet; remove it
 throng.toml:13: client.token: throng does not have tokens yet; remove it
-throng.toml:15: channel.without_namespace.history_size: throng does not have history yet; remove it, or leave it at 0
-throng.toml:16: channel.without_namespace.history_ttl: throng does not have history yet; remove it, or leave it at 0
-throng.toml:17: channel.namespaces: throng does not have channel namespaces yet; remove it
-throng.toml:20: http_api: throng does not have an HTTP API yet; remove it
-throng.toml:22: sse.enabled: throng does not have the SSE transport yet; remove it, or leave it at false
+throng.toml:16: channel.namespaces[0].subscribe_proxy_enabled: throng does not have event proxies yet; remove it, or leave it at false
+throng.toml:18: sse.enabled: throng does not have the SSE transport yet; remove it, or leave it at false
 ";
     assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn everything_that_is_wrong_with_namespaces_is_listed_with_its_line() {
+    let text = r#"
+[channel.without_namespace]
+force_recovery = true
+hystory_size = 1
+[[channel.namespaces]]
+name = "a"
+[[channel.namespaces]]
+name = "news"
+history_size = 10
+channel_regex = "(["
+slow_consumer = "drop"
+[[channel.namespaces]]
+name = "news"
+force_push_join_leave = true
+[[channel.namespaces]]
+presence = true
+[[channel.namespaces]]
+name = "relay"
+allowed_delta_types = ["zip"]
+[client.subscribe_to_user_personal_channel]
+personal_channel_namespace = "users"
+"#;
+    let faults = faults_of(text);
+    let good = "write another name, of 2 or more letters, digits, and - _ .";
+    for expected in [
+        "throng.toml:4: channel.without_namespace.hystory_size: there is no such key; did you mean \
+         channel.without_namespace.history_size?",
+        "throng.toml:11: channel.namespaces[1].slow_consumer: \"drop\" is not known; write one of \"disconnect\", \
+         \"drop_oldest\", \"drop_newest\", \"keep_latest\"",
+        "throng.toml:19: channel.namespaces[4].allowed_delta_types: \"zip\" is not known; write one of \"fossil\"",
+        "throng.toml:3: channel.without_namespace.force_recovery: it needs a history; set history_size and \
+         history_ttl, or leave it off",
+        "throng.toml:9: channel.namespaces[1].history_size: it keeps nothing without history_ttl; set history_ttl, \
+         for example to \"300s\"",
+        &format!("throng.toml:6: channel.namespaces[0].name: \"a\" is not the name of a namespace; {good}"),
+        &format!("throng.toml:13: channel.namespaces[2].name: \"news\" is there already; {good}"),
+        &format!("throng.toml:15: channel.namespaces[3].name: \"\" is not the name of a namespace; {good}"),
+        &format!(
+            "throng.toml:18: channel.namespaces[4].name: \"relay\" is the namespace of the relay's rooms; {good}"
+        ),
+        "throng.toml:14: channel.namespaces[2].force_push_join_leave: it has nothing to push without join_leave; \
+         set join_leave",
+        "throng.toml:21: client.subscribe_to_user_personal_channel.personal_channel_namespace: \"users\" is no \
+         namespace; write the name of one of channel.namespaces, or \"\"",
+    ] {
+        assert!(faults.iter().any(|fault| fault == expected), "{expected}\nis not in {faults:#?}");
+    }
+    let regex = "throng.toml:10: channel.namespaces[1].channel_regex: \"([\" is not a regular expression: ";
+    assert!(faults.iter().any(|fault| fault.starts_with(regex)), "{faults:#?}");
+    assert_eq!(faults.len(), 12, "{faults:#?}");
+}
+
+#[test]
+fn an_api_without_a_key_is_refused_where_others_can_reach_it() {
+    let text = "[http_server]\naddress = \"0.0.0.0\"\n[client]\nallow_anonymous_connect_without_token = true\n\
+                [http_api]\ninsecure = true\nhandler_prefix = \"/connection\"\n";
+    assert_eq!(
+        faults_of(text),
+        [
+            "throng.toml:7: http_api.handler_prefix: \"/connection\" collides with the endpoint \
+             websocket.handler_prefix; choose another path"
+                .replace('"', ""),
+            "throng.toml:6: http_api.insecure: 0.0.0.0 can be reached from other machines, and the API would ask for \
+             no key; set http_api.key instead"
+                .to_owned(),
+        ]
+    );
 }
 
 #[test]
@@ -126,7 +190,7 @@ no/such/throng.toml: cannot be read: entity not found; check the path and the pe
 throng.toml:2: client.channel_limit: 0 is out of range; choose a value from 1 to 1000000
 THRONG_CLIENT_CHANEL_LIMIT: there is no such variable; did you mean THRONG_CLIENT_CHANNEL_LIMIT?
 THRONG_CLIENT_CHANNEL_LIMIT: client.channel_limit: "many" does not belong here; write a whole number
---log: log.format: "loud" does not belong here; write "text" or "json"
+--log: log.format: "loud" is not known; write one of "text", "json"
 "#;
     assert_eq!(faults, expected.trim().lines().collect::<Vec<_>>());
 }

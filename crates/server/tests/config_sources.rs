@@ -99,3 +99,73 @@ fn centrifugos_defaults_are_accepted_from_the_environment_too() {
         assert!(loaded.is_ok(), "{name}: {loaded:?}");
     }
 }
+
+#[test]
+fn a_file_of_centrifugo_with_namespaces_is_understood() {
+    let text = r##"
+[client.subscribe_to_user_personal_channel]
+enabled = true
+personal_channel_namespace = "user"
+
+[channel.without_namespace]
+allow_subscribe_for_client = true
+allow_publish_for_subscriber = true
+
+[[channel.namespaces]]
+name = "chat"
+presence = true
+join_leave = true
+force_push_join_leave = true
+history_size = 100
+history_ttl = "10m"
+force_recovery = true
+allowed_delta_types = ["fossil"]
+delta_publish = true
+allow_subscribe_for_client = true
+channel_regex = "^[a-z0-9]+$"
+
+[[channel.namespaces]]
+name = "user"
+history_size = 10
+history_ttl = "1h"
+force_recovery = true
+allow_user_limited_channels = true
+
+[http_api]
+key = "hush-hush"
+"##;
+    let loaded = Sources::new().text("throng.toml", text).load().unwrap();
+    let settings = loaded.settings();
+    let [chat, user] = &settings.channel.namespaces[..] else { panic!("two namespaces") };
+    assert_eq!((chat.name.as_str(), user.name.as_str()), ("chat", "user"));
+    assert!(chat.options.force_push_join_leave && chat.options.allows_fossil());
+    assert_eq!(chat.options.history_ttl, Duration::from_secs(600));
+    assert!(chat.options.channel_regex.as_ref().unwrap().is_match("room1"));
+    assert!(!settings.without_namespace().allow_subscribe_for_anonymous, "what is not said is off");
+    let printed = loaded.to_toml();
+    assert!(!printed.contains("hush"), "{printed}");
+    let again = Sources::new().text("printed.toml", printed).load().unwrap();
+    assert_eq!(again.settings().channel, settings.channel);
+}
+
+#[test]
+fn namespaces_come_from_the_environment_too() {
+    let variables = [
+        ("THRONG_CHANNEL_NAMESPACES", "news my-chat"),
+        ("THRONG_CHANNEL_NAMESPACES_NEWS_HISTORY_SIZE", "10"),
+        ("THRONG_CHANNEL_NAMESPACES_NEWS_HISTORY_TTL", "60s"),
+        ("THRONG_CHANNEL_NAMESPACES_MY_CHAT_PRESENCE", "true"),
+        ("THRONG_CHANNEL_WITHOUT_NAMESPACE_SLOW_CONSUMER", "keep_latest"),
+    ];
+    let loaded = Sources::new()
+        .environment(variables.map(|(name, value)| (name.into(), value.into())))
+        .load()
+        .unwrap();
+    let channel = &loaded.settings().channel;
+    let [news, chat] = &channel.namespaces[..] else { panic!("two namespaces") };
+    assert_eq!((news.options.history_size, chat.options.presence), (10, true));
+    let without = channel.without_namespace.as_ref().unwrap();
+    assert_eq!(without.slow_consumer, throng_server::config::SlowConsumer::KeepLatest);
+    let unknown = [("THRONG_CHANNEL_NAMESPACES_SPORT_PRESENCE".into(), "true".into())];
+    assert!(Sources::new().environment(unknown).load().is_err(), "no such namespace");
+}

@@ -1,6 +1,6 @@
 //! Environment variables: `THRONG_` and the path of a key in capitals, with `_` for the dots.
 
-use super::{keys::KEYS, suggest, upstream::LACKING};
+use super::{keys::KEYS, namespaces, suggest, upstream::LACKING};
 
 const PREFIX: &str = "THRONG_";
 
@@ -44,7 +44,7 @@ pub(super) fn variable(path: &str) -> String {
 
 fn known() -> impl Iterator<Item = &'static str> {
     let lacking = LACKING.iter().map(|option| option.table().unwrap_or(option.path));
-    KEYS.iter().map(|key| key.path).chain(lacking)
+    KEYS.iter().map(|key| key.path).chain([namespaces::LIST]).chain(lacking)
 }
 
 /// Kubernetes tells every container the addresses of the services around it, so that a service named `throng` gives
@@ -73,8 +73,8 @@ mod tests {
         assert_eq!(meaning("THRONG_SSE_ENABLED", "true"), Meaning::Key("sse.enabled"));
         assert_eq!(meaning("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "x"), Meaning::Key("client.token.*"));
         assert_eq!(meaning("THRONG_CHANNEL_NAMESPACES", "[]"), Meaning::Key("channel.namespaces"));
-        let namespace = meaning("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE", "true");
-        assert_eq!(namespace, Meaning::Key("channel.namespaces.*"));
+        let nobodys = meaning("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE", "true");
+        assert!(matches!(nobodys, Meaning::Unknown { .. }), "{nobodys:?}");
     }
 
     #[test]

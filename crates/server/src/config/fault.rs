@@ -147,6 +147,30 @@ pub enum Problem {
         /// How a good value looks.
         good: &'static str,
     },
+    /// The value is none of those that its key takes.
+    #[error("{found} is not known")]
+    NoneOf {
+        /// What is there.
+        found: String,
+        /// What the key takes.
+        known: String,
+    },
+    /// The value is no regular expression.
+    #[error("{found} is not a regular expression: {reason}")]
+    BadRegex {
+        /// What is there.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The option needs another one, or excludes it.
+    #[error("it {rule}")]
+    Contradiction {
+        /// What it needs, or excludes.
+        rule: &'static str,
+        /// How that is mended.
+        remedy: &'static str,
+    },
     /// The value must be smaller than that of another key.
     #[error("{found} is not below the {other_found} of {other}")]
     NotBelow {
@@ -188,6 +212,12 @@ pub enum Problem {
         /// The address.
         found: String,
     },
+    /// Everybody who reaches the server could call its API.
+    #[error("{found} can be reached from other machines, and the API would ask for no key")]
+    OpenApi {
+        /// The address.
+        found: String,
+    },
 }
 
 impl Problem {
@@ -208,10 +238,16 @@ impl Problem {
             Self::WrongType { expected, .. } => format!("write {expected}"),
             Self::OutOfRange { min, max, .. } => format!("choose a value from {min} to {max}"),
             Self::Malformed { good, .. } => format!("write {good}"),
+            Self::NoneOf { known, .. } => format!("write one of {known}"),
+            Self::BadRegex { .. } => {
+                "repair it; the syntax is that of Rust's regex crate, close to RE2".into()
+            }
+            Self::Contradiction { remedy, .. } => (*remedy).into(),
             Self::NotBelow { other, .. } => format!("lower it, or raise {other}"),
             Self::Above { other, .. } => format!("lower it, or raise {other}"),
             Self::PongWithoutPing => "set client.ping_interval, too, or remove it".into(),
             Self::Collision { .. } => "choose another path".into(),
+            Self::OpenApi { .. } => "set http_api.key instead".into(),
             Self::Open { .. } => "listen on 127.0.0.1, or give --allow-anonymous (in a file: \
                  allow_anonymous_connect_without_token = true under [client]) if anyone may connect"
                 .into(),

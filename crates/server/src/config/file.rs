@@ -63,6 +63,17 @@ fn collect(
         let path = join(prefix, key.get_ref());
         match value.get_ref() {
             DeValue::Table(table) if is_table(&path) => collect(text, &path, table, is_table, entries),
+            DeValue::Array(list) if is_list(&path) && list.iter().all(|one| one.get_ref().is_table()) => {
+                for (index, one) in list.iter().enumerate() {
+                    let DeValue::Table(table) = one.get_ref() else { continue };
+                    collect(text, &format!("{path}[{index}]"), table, is_table, entries);
+                    // A namespace is there also where nothing but its name is said, or not even that.
+                    if !table.contains_key("name") {
+                        let (path, line) = (format!("{path}[{index}].name"), line_at(text, one.span().start));
+                        entries.push(Entry { path, line, value: Value::Text(String::new()) });
+                    }
+                }
+            }
             value => entries.push(Entry {
                 path,
                 line: line_at(text, key.span().start),
@@ -70,6 +81,11 @@ fn collect(
             }),
         }
     }
+}
+
+/// Whether the tables of a list are taken apart.
+fn is_list(path: &str) -> bool {
+    path == "channel.namespaces"
 }
 
 /// A quoted key that has a dot in its name stays quoted, so that it is not taken for a table and a key.

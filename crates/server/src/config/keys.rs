@@ -1,61 +1,18 @@
-//! The keys that throng serves: where each one lives in [`Settings`], and which values it takes.
+//! The keys that throng serves, and where each one lives in [`Settings`].
 
-use std::{
-    fmt::Display,
-    net::{IpAddr, Ipv4Addr},
-    ops::RangeInclusive,
-    time::Duration,
-};
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    duration::{self, Span},
-    fault::Problem,
+    field::{Field, Key, key},
     rules,
-    settings::{LogFormat, Settings, Shards},
-    value::Value,
+    settings::Settings,
 };
 
-/// A key of the configuration, and what it sets.
-#[derive(Debug)]
-pub(super) struct Key {
-    /// Table and name, for example `client.ping_interval`.
-    pub(super) path: &'static str,
-    field: Field,
-}
-
-/// Finds a field in the settings.
-type At<T> = fn(&mut Settings) -> &mut T;
-
-/// The type of a key, the values it takes, and the field it sets.
-#[derive(Debug)]
-enum Field {
-    Address(At<IpAddr>),
-    Port(At<u16>),
-    Switch(At<bool>),
-    /// On, off, or as the address suggests.
-    Toggle(At<Option<bool>>),
-    Count(RangeInclusive<usize>, At<usize>),
-    SmallCount(RangeInclusive<u32>, At<u32>),
-    /// 0 is no limit of its own.
-    Limit(At<Option<usize>>),
-    /// 0 is one for each core.
-    Cores(At<usize>),
-    Duration(RangeInclusive<Duration>, At<Duration>),
-    /// A negative duration is off.
-    Clock(RangeInclusive<Duration>, At<Option<Duration>>),
-    Text(rules::TextRule, At<String>),
-    Origins(At<Option<Vec<String>>>),
-    Format(At<LogFormat>),
-}
-
-const fn key(path: &'static str, field: Field) -> Key {
-    Key { path, field }
-}
-
 /// Sizes and counts have an upper end, too, so that a slip of the finger does not switch a limit off.
-const COUNT: RangeInclusive<usize> = 1..=1_000_000;
+pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 const BYTES: RangeInclusive<usize> = 1..=GIB;
 const GIB: usize = 1 << 30;
+pub(super) const TTL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(87_600);
 const SHORT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 /// The connect reply tells clients the ping interval in whole seconds, where 0 means "no pings".
 const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
@@ -82,6 +39,35 @@ pub(super) static KEYS: &[Key] = &[
         "client.address_limit_includes_loopback",
         Field::Switch(|s| &mut s.client.address_limit_includes_loopback),
     ),
+    key("client.user_connection_limit", Field::Limit(|s| &mut s.client.user_connection_limit)),
+    key(
+        "client.history_max_publication_limit",
+        Field::Count(COUNT, |s| &mut s.client.history_max_publication_limit),
+    ),
+    key(
+        "client.recovery_max_publication_limit",
+        Field::Count(COUNT, |s| &mut s.client.recovery_max_publication_limit),
+    ),
+    key(
+        "client.channel_position_check_delay",
+        Field::Duration(SHORT, |s| &mut s.client.channel_position_check_delay),
+    ),
+    key("client.connect_include_server_time", Field::Switch(|s| &mut s.client.connect_include_server_time)),
+    key("client.user_id_http_header", Field::Text(rules::header, |s| &mut s.client.user_id_http_header)),
+    key("client.handler_timeout", Field::Duration(SHORT, |s| &mut s.client.handler_timeout)),
+    key("client.handler_limit", Field::Count(COUNT, |s| &mut s.client.handler_limit)),
+    key(
+        "client.subscribe_to_user_personal_channel.enabled",
+        Field::Switch(|s| &mut s.client.subscribe_to_user_personal_channel.enabled),
+    ),
+    key(
+        "client.subscribe_to_user_personal_channel.personal_channel_namespace",
+        Field::Free(|s| &mut s.client.subscribe_to_user_personal_channel.personal_channel_namespace),
+    ),
+    key(
+        "client.subscribe_to_user_personal_channel.single_connection",
+        Field::Switch(|s| &mut s.client.subscribe_to_user_personal_channel.single_connection),
+    ),
     key("websocket.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.websocket.handler_prefix)),
     key("websocket.message_size_limit", Field::Count(BYTES, |s| &mut s.websocket.message_size_limit)),
     key("websocket.handshake_timeout", Field::Duration(SHORT, |s| &mut s.websocket.handshake_timeout)),
@@ -90,6 +76,23 @@ pub(super) static KEYS: &[Key] = &[
         Field::Count(8 * 1024..=1024 * 1024, |s| &mut s.websocket.header_max_size),
     ),
     key("channel.max_length", Field::Count(1..=255, |s| &mut s.channel.max_length)),
+    key("channel.history_meta_ttl", Field::Duration(TTL, |s| &mut s.channel.history_meta_ttl)),
+    key("channel.publication_data_format", Field::Data(|s| &mut s.channel.publication_data_format)),
+    key("engine.memory.max_streams", Field::Count(1..=100_000_000, |s| &mut s.engine.memory.max_streams)),
+    key("engine.memory.max_bytes", Field::Count(1..=1024 * GIB, |s| &mut s.engine.memory.max_bytes)),
+    key(
+        "engine.memory.idempotency_keys",
+        Field::Count(1..=100_000_000, |s| &mut s.engine.memory.idempotency_keys),
+    ),
+    key("engine.memory.idempotency_ttl", Field::Duration(TTL, |s| &mut s.engine.memory.idempotency_ttl)),
+    key("http_api.key", Field::Secret(|s| &mut s.http_api.key)),
+    key("http_api.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.http_api.handler_prefix)),
+    key("http_api.insecure", Field::Switch(|s| &mut s.http_api.insecure)),
+    key("http_api.error_mode", Field::ErrorMode(|s| &mut s.http_api.error_mode_transport)),
+    key("http_api.body_size_limit", Field::Count(BYTES, |s| &mut s.http_api.body_size_limit)),
+    key("http_api.max_concurrent_requests", Field::Count(COUNT, |s| &mut s.http_api.max_concurrent_requests)),
+    key("rpc.ping.enabled", Field::Switch(|s| &mut s.rpc.ping.enabled)),
+    key("rpc.ping.method", Field::Free(|s| &mut s.rpc.ping.method)),
     key("relay.enabled", Field::Toggle(|s| &mut s.relay.enabled)),
     key("relay.default_room", Field::Text(rules::room, |s| &mut s.relay.default_room)),
     key("relay.message_size_limit", Field::Count(BYTES, |s| &mut s.relay.message_size_limit)),
@@ -113,135 +116,14 @@ impl Key {
     pub(super) fn at(path: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.path == path)
     }
-
-    /// Sets the field, if the value is one that the key takes.
-    pub(super) fn set(&self, settings: &mut Settings, value: &Value) -> Result<(), Problem> {
-        match &self.field {
-            Field::Address(at) => *at(settings) = address(value)?,
-            Field::Port(at) => *at(settings) = whole(value, &(0..=u16::MAX))?,
-            Field::Switch(at) => *at(settings) = value.boolean()?,
-            Field::Toggle(at) => *at(settings) = Some(value.boolean()?),
-            Field::Count(range, at) => *at(settings) = whole(value, range)?,
-            Field::SmallCount(range, at) => *at(settings) = whole(value, range)?,
-            Field::Limit(at) => {
-                let limit = whole(value, &(0..=*COUNT.end()))?;
-                *at(settings) = (limit > 0).then_some(limit);
-            }
-            Field::Cores(at) => {
-                let count = whole(value, &(0..=Shards::MAX_COUNT))?;
-                *at(settings) = if count == 0 { Shards::default().count } else { count };
-            }
-            Field::Duration(range, at) => *at(settings) = within(value, range)?,
-            Field::Clock(range, at) => *at(settings) = clock(value, range)?,
-            Field::Text(rule, at) => *at(settings) = rule(value.text()?)?.to_owned(),
-            Field::Origins(at) => *at(settings) = Some(origins(value)?),
-            Field::Format(at) => *at(settings) = format(value)?,
-        }
-        Ok(())
-    }
-
-    /// The value that the key has; `None` when it is unset and so follows from something else.
-    pub(super) fn get(&self, settings: &Settings) -> Option<Value> {
-        let settings = &mut settings.clone();
-        Some(match &self.field {
-            Field::Address(at) => Value::Text(at(settings).to_string()),
-            Field::Port(at) => Value::Integer((*at(settings)).into()),
-            Field::Switch(at) => Value::Boolean(*at(settings)),
-            Field::Toggle(at) => Value::Boolean((*at(settings))?),
-            Field::Count(_, at) | Field::Cores(at) => count(*at(settings)),
-            Field::SmallCount(_, at) => Value::Integer((*at(settings)).into()),
-            Field::Limit(at) => count(at(settings).unwrap_or(0)),
-            Field::Duration(_, at) => Value::Text(duration::show(*at(settings))),
-            Field::Clock(_, at) => Value::Text(at(settings).map_or_else(|| "-1s".into(), duration::show)),
-            Field::Text(_, at) => Value::Text(at(settings).clone()),
-            Field::Origins(at) => {
-                Value::List(at(settings).as_ref()?.iter().cloned().map(Value::Text).collect())
-            }
-            Field::Format(at) => Value::Text(match at(settings) {
-                LogFormat::Text => "text".into(),
-                LogFormat::Json => "json".into(),
-            }),
-        })
-    }
-
-    /// What is wrong with the value that the key has, for settings that no source was read for.
-    pub(super) fn check(&self, settings: &Settings) -> Result<(), Problem> {
-        let Some(value) = self.get(settings) else { return Ok(()) };
-        // 0 shards stand for "one for each core" in a source, but are none in the settings.
-        if let (Field::Cores(_), Value::Integer(0)) = (&self.field, &value) {
-            return Err(out_of_range(&value, 1, Shards::MAX_COUNT));
-        }
-        self.set(&mut settings.clone(), &value)
-    }
-}
-
-/// A count as a number of unlimited width, which a `usize` always fits.
-fn count(count: usize) -> Value {
-    Value::Integer(i128::try_from(count).unwrap_or(i128::MAX))
-}
-
-fn whole<T>(value: &Value, range: &RangeInclusive<T>) -> Result<T, Problem>
-where
-    T: TryFrom<i128> + PartialOrd + Display,
-{
-    let number = value.integer()?;
-    T::try_from(number)
-        .ok()
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| out_of_range(&Value::Integer(number), range.start(), range.end()))
-}
-
-fn out_of_range(found: &Value, min: impl ToString, max: impl ToString) -> Problem {
-    Problem::OutOfRange { found: found.to_string(), min: min.to_string(), max: max.to_string() }
-}
-
-fn within(value: &Value, range: &RangeInclusive<Duration>) -> Result<Duration, Problem> {
-    let show = |length: &Duration| Value::Text(duration::show(*length)).to_string();
-    match value.span()? {
-        Span::Length(length) if range.contains(&length) => Ok(length),
-        Span::Length(_) | Span::Negative => Err(out_of_range(value, show(range.start()), show(range.end()))),
-    }
-}
-
-fn clock(value: &Value, range: &RangeInclusive<Duration>) -> Result<Option<Duration>, Problem> {
-    match value.span()? {
-        Span::Negative => Ok(None),
-        // Upstream takes 0 for its library's default, which is neither "off" nor what is written here.
-        Span::Length(Duration::ZERO) => Err(Problem::Malformed {
-            found: value.to_string(),
-            rule: "says neither a time nor \"off\"",
-            good: "a duration such as \"25s\", or \"-1s\" for off",
-        }),
-        Span::Length(_) => within(value, range).map(Some),
-    }
-}
-
-/// An address; upstream's empty text means all of them.
-fn address(value: &Value) -> Result<IpAddr, Problem> {
-    match value.text()? {
-        "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        text => text.parse().map_err(|_| value.is_not("an address such as \"127.0.0.1\" or \"::1\"")),
-    }
-}
-
-fn origins(value: &Value) -> Result<Vec<String>, Problem> {
-    let patterns = value.texts()?;
-    patterns.iter().try_for_each(|pattern| rules::origin_pattern(pattern))?;
-    Ok(patterns)
-}
-
-fn format(value: &Value) -> Result<LogFormat, Problem> {
-    match value.text()? {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(value.is_not("\"text\" or \"json\"")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LogFormat;
+    use crate::config::value::Value;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn set(path: &str, value: &Value) -> Result<Settings, String> {
         let mut settings = Settings::default();

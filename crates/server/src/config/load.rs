@@ -9,8 +9,11 @@ use std::{
 use super::{
     environment::{self, Meaning},
     fault::{Fault, Faults, Name, Place, Problem},
+    field::Key,
     file,
-    keys::{KEYS, Key},
+    keys::KEYS,
+    namespaces::{self, Scope},
+    options::{OPTIONS, option},
     rules,
     settings::Settings,
     suggest, upstream,
@@ -104,12 +107,19 @@ impl Sources {
 pub struct Loaded {
     settings: Settings,
     places: BTreeMap<&'static str, Place>,
+    /// The same for options of channels.
+    option_places: BTreeMap<String, Place>,
 }
 
 impl Loaded {
     /// The settings.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Where options of channels were set.
+    pub(super) const fn option_places(&self) -> &BTreeMap<String, Place> {
+        &self.option_places
     }
 
     /// The settings, on their own.
@@ -120,7 +130,7 @@ impl Loaded {
     /// Where the key at a path, such as `client.channel_limit`, was set; [`Place::Default`] for one that no source
     /// mentions.
     pub fn place(&self, path: &str) -> Place {
-        self.places.get(path).cloned().unwrap_or(Place::Default)
+        self.places.get(path).or_else(|| self.option_places.get(path)).cloned().unwrap_or(Place::Default)
     }
 }
 
@@ -140,7 +150,12 @@ impl Settings {
             key: broken.key.to_owned(),
             problem: broken.problem,
         });
-        Faults::unless_empty(values.chain(between).collect())
+        let channels = namespaces::check(self).into_iter().map(|(key, problem)| Fault {
+            place: Place::Program,
+            key,
+            problem,
+        });
+        Faults::unless_empty(values.chain(between).chain(channels).collect())
     }
 }
 
@@ -149,6 +164,7 @@ impl Settings {
 struct Reading {
     settings: Settings,
     places: BTreeMap<&'static str, Place>,
+    option_places: BTreeMap<String, Place>,
     faults: Vec<Fault>,
     /// Keys whose value could not be read, which rules between keys pass over.
     unread: BTreeSet<&'static str>,
@@ -180,6 +196,9 @@ impl Reading {
     fn variable(&mut self, name: &str, value: Option<&str>) {
         let place = || Place::Environment(name.to_owned());
         let no_key = String::new();
+        if let (Some(path), Some(value)) = (namespaces::variable(&self.settings, name), value) {
+            return self.entry(place(), &path, &Value::Untyped(value.to_owned()));
+        }
         match (environment::meaning(name, value.unwrap_or_default()), value) {
             (Meaning::Other, _) => {}
             (Meaning::Unknown { near }, _) => {
@@ -193,6 +212,15 @@ impl Reading {
     }
 
     fn entry(&mut self, place: Place, path: &str, value: &Value) {
+        if let Some((scope, option)) = Scope::of(path) {
+            return self.option(place, scope, option, value);
+        }
+        if path == namespaces::LIST {
+            return match namespaces::names(value) {
+                Ok(names) => self.name_namespaces(&place, &names),
+                Err(problem) => self.fault(place, path.to_owned(), problem),
+            };
+        }
         if let Some(key) = Key::at(path) {
             match key.set(&mut self.settings, value) {
                 Ok(()) => {
@@ -218,6 +246,37 @@ impl Reading {
         }
     }
 
+    fn name_namespaces(&mut self, place: &Place, names: &[String]) {
+        for name in names {
+            let index = namespaces::named(&mut self.settings, name);
+            self.option_places.insert(Scope::Element(index).path("name"), place.clone());
+        }
+    }
+
+    fn option(&mut self, place: Place, scope: Scope, name: &str, value: &Value) {
+        let path = scope.path(name);
+        let set = match (scope, name, option(name)) {
+            (Scope::Element(index), "name", _) => value.text().map(|name| {
+                namespaces::element(&mut self.settings, index).name = name.to_owned();
+            }),
+            (_, _, Some(option)) => option.set(scope.options(&mut self.settings), value),
+            (_, _, None) => match upstream::lacking(&Scope::Without.path(name)) {
+                Some(option) => option.accept(value),
+                None => {
+                    let near = suggest::near(name, OPTIONS.iter().map(|option| option.path));
+                    let near = near.map(|near| scope.path(near));
+                    Err(Problem::Unknown { what: Name::Key, near })
+                }
+            },
+        };
+        match set {
+            Ok(()) => {
+                self.option_places.insert(path, place);
+            }
+            Err(problem) => self.fault(place, path, problem),
+        }
+    }
+
     fn fault(&mut self, place: Place, key: String, problem: Problem) {
         self.faults.push(Fault { place, key, problem });
     }
@@ -235,13 +294,22 @@ impl Reading {
             let place = keys.into_iter().flatten().find_map(|key| self.places.get(key)).cloned();
             self.fault(place.unwrap_or(Place::Default), broken.key.to_owned(), broken.problem);
         }
+        for (path, problem) in namespaces::check(&self.settings) {
+            let nowhere = || self.places.get(path.as_str()).cloned().unwrap_or(Place::Default);
+            let place = self.option_places.get(&path).cloned().unwrap_or_else(nowhere);
+            self.fault(place, path, problem);
+        }
         Faults::unless_empty(self.faults)?;
-        Ok(Loaded { settings: self.settings, places: self.places })
+        Ok(Loaded { settings: self.settings, places: self.places, option_places: self.option_places })
     }
 }
 
 /// Whether a key that is served, or an option that is lacking, lies below a path.
 fn is_table(path: &str) -> bool {
+    // Options of channels are known by their names alone.
+    if path == "channel.without_namespace" {
+        return true;
+    }
     let below = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     KEYS.iter().any(|key| below(key.path))
         || upstream::LACKING.iter().any(|option| below(option.path))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{fault::Place, keys::KEYS, load::Loaded};
+use super::{fault::Place, keys::KEYS, load::Loaded, namespaces};
 
 impl Loaded {
     /// The settings in force as TOML, each that is no default with the place where it was set. Read back as a file,
@@ -29,12 +29,14 @@ impl Loaded {
             };
             let _ = writeln!(toml, "{line}{place}");
         }
+        namespaces::print(self.settings(), self.option_places(), &mut toml);
         toml
     }
 
     fn unset(&self, path: &str) -> &'static str {
         let settings = self.settings();
         let on = match path {
+            "http_api.key" => return "it is a secret, and not shown",
             "relay.enabled" => settings.relay_enabled(),
             "echo.enabled" => settings.echo_enabled(),
             "prometheus.enabled" => settings.prometheus_enabled(),

@@ -9,6 +9,16 @@ pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
 const OTHER_ENDPOINTS: [&str; 7] =
     ["/relay", "/echo", "/health", "/metrics", "/style.css", "/chat.js", "/icon.svg"];
 
+/// The name of a header, or none.
+pub(super) fn header(name: &str) -> Result<&str, Problem> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(malformed(name, "is not the name of a header", "a name such as \"X-User-Id\""))
+    }
+}
+
 /// A rule between two keys that the settings break.
 #[derive(Debug, PartialEq)]
 pub(super) struct Broken {
@@ -42,6 +52,20 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
     if let Some(other) = hidden_endpoint(&settings.websocket.handler_prefix) {
         let found = settings.websocket.handler_prefix.clone();
         refuse("websocket.handler_prefix", None, Problem::Collision { found, other });
+    }
+    let api = &settings.http_api.handler_prefix;
+    let protocol = &settings.websocket.handler_prefix;
+    let nested =
+        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(other) = hidden_endpoint(api) {
+        refuse("http_api.handler_prefix", None, Problem::Collision { found: api.clone(), other });
+    } else if nested(api, protocol) || nested(protocol, api) {
+        let (found, other) = (api.clone(), "websocket.handler_prefix");
+        refuse("http_api.handler_prefix", Some(other), Problem::Collision { found, other });
+    }
+    if settings.http_api.insecure && !settings.listens_on_loopback() {
+        let found = settings.http_server.address.to_string();
+        refuse("http_api.insecure", Some("http_server.address"), Problem::OpenApi { found });
     }
     for (key, size, other, limit, why) in [
         (

@@ -93,7 +93,6 @@ impl Off {
 const TOKENS: &str = "tokens";
 const HISTORY: &str = "history";
 const PRESENCE: &str = "presence";
-const PERMISSIONS: &str = "permissions for channels";
 const PROXIES: &str = "event proxies";
 const USERS: &str = "users";
 const COMPRESSION: &str = "compression";
@@ -103,7 +102,6 @@ const HTTP_API: &str = "an HTTP API";
 const TLS: &str = "TLS";
 const ADMIN: &str = "an admin interface";
 const CHANNEL_SIGNS: &str = "channel names with a meaning";
-const NAMESPACES: &str = "channel namespaces";
 const INTERNAL: &str = "a second address for internal endpoints";
 const BUFFERS: &str = "buffer sizes to set; shards share their buffers";
 const FIXED_PATH: &str = "another path for this endpoint";
@@ -136,59 +134,21 @@ pub(super) static LACKING: &[Lacking] = &[
     row("client.expired_close_delay", Off::Duration("25s"), TOKENS),
     row("client.expired_sub_close_delay", Off::Duration("25s"), TOKENS),
     row("client.presence_update_interval", Off::Duration("27s"), PRESENCE),
-    row("client.channel_position_check_delay", Off::Duration("40s"), HISTORY),
     row("client.channel_position_max_time_lag", Off::Zero, HISTORY),
     row("client.concurrency", Off::Zero, "concurrent commands of one client"),
-    row("client.user_connection_limit", Off::Zero, USERS),
     row("client.connection_rate_limit", Off::Zero, "a limit for the rate of connections"),
-    row("client.history_max_publication_limit", Off::Integer(300), HISTORY),
-    row("client.recovery_max_publication_limit", Off::Integer(300), HISTORY),
-    row("client.connect_include_server_time", Off::False, "the server's time in connect replies"),
     row("client.insecure", Off::False, "an insecure mode"),
     row("client.disallow_anonymous_connection_tokens", Off::False, TOKENS),
     row("client.insecure_skip_token_signature_verify", Off::False, TOKENS),
-    row("client.user_id_http_header", Off::Empty, USERS),
     row("client.allowed_delta_types", Off::Empty, "delta compression"),
-    row("client.subscribe_to_user_personal_channel.*", Off::Nothing, "personal channels"),
     row("client.connect_code_to_unidirectional_disconnect.*", Off::Nothing, "unidirectional transports"),
     row("client.token.*", Off::Nothing, TOKENS),
     row("client.subscription_token.*", Off::Nothing, TOKENS),
     row("client.proxy.*", Off::Nothing, PROXIES),
-    row("channel.history_meta_ttl", Off::Duration("720h"), HISTORY),
     row("channel.private_prefix", Off::Text("$"), CHANNEL_SIGNS),
     row("channel.namespace_boundary", Off::Text(":"), CHANNEL_SIGNS),
     row("channel.user_boundary", Off::Text("#"), CHANNEL_SIGNS),
     row("channel.user_separator", Off::Text(","), CHANNEL_SIGNS),
-    row("channel.publication_data_format", Off::Empty, "data formats for channels"),
-    row("channel.without_namespace.presence", Off::False, PRESENCE),
-    row("channel.without_namespace.join_leave", Off::False, "join and leave messages"),
-    row("channel.without_namespace.force_push_join_leave", Off::False, "join and leave messages"),
-    row("channel.without_namespace.history_size", Off::Zero, HISTORY),
-    row("channel.without_namespace.history_ttl", Off::Zero, HISTORY),
-    row("channel.without_namespace.history_meta_ttl", Off::Zero, HISTORY),
-    row("channel.without_namespace.force_positioning", Off::False, HISTORY),
-    row("channel.without_namespace.allow_positioning", Off::False, HISTORY),
-    row("channel.without_namespace.force_recovery", Off::False, HISTORY),
-    row("channel.without_namespace.allow_recovery", Off::False, HISTORY),
-    row("channel.without_namespace.force_recovery_mode", Off::Empty, HISTORY),
-    row("channel.without_namespace.auto_cache_recover", Off::False, HISTORY),
-    row("channel.without_namespace.allowed_delta_types", Off::Empty, "delta compression"),
-    row("channel.without_namespace.delta_publish", Off::False, "delta compression"),
-    row("channel.without_namespace.allow_tags_filter", Off::False, "filters by tags"),
-    row("channel.without_namespace.allow_subscribe_for_client", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_subscribe_for_anonymous", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_publish_for_client", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_publish_for_subscriber", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_publish_for_anonymous", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_presence_for_client", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_presence_for_subscriber", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_presence_for_anonymous", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_history_for_client", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_history_for_subscriber", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_history_for_anonymous", Off::False, PERMISSIONS),
-    row("channel.without_namespace.allow_user_limited_channels", Off::False, PERMISSIONS),
-    row("channel.without_namespace.channel_regex", Off::Empty, "patterns for channel names"),
-    row("channel.without_namespace.publication_data_format", Off::Empty, "data formats for channels"),
     row("channel.without_namespace.subscribe_proxy_enabled", Off::False, PROXIES),
     row("channel.without_namespace.subscribe_proxy_name", Off::Text("default"), PROXIES),
     row("channel.without_namespace.publish_proxy_enabled", Off::False, PROXIES),
@@ -203,10 +163,8 @@ pub(super) static LACKING: &[Lacking] = &[
     row("channel.without_namespace.map_users_presence_channel_prefix", Off::Empty, PRESENCE),
     row("channel.without_namespace.map.*", Off::Nothing, "map and shared poll subscriptions"),
     row("channel.without_namespace.shared_poll.*", Off::Nothing, "map and shared poll subscriptions"),
-    row("channel.namespaces.*", Off::Nothing, NAMESPACES),
     row("channel.proxy.*", Off::Nothing, PROXIES),
     row("rpc.namespace_boundary", Off::Text(":"), "RPC"),
-    row("rpc.ping.method", Off::Text("ping"), "RPC"),
     row("rpc.without_namespace.proxy_name", Off::Text("default"), "RPC"),
     row("rpc.*", Off::Nothing, "RPC"),
     row("proxies.*", Off::Nothing, PROXIES),
@@ -255,7 +213,6 @@ pub(super) static LACKING: &[Lacking] = &[
     row("init.handler_prefix", Off::Text("/connection/init"), "the init endpoint"),
     row("init.*", Off::Nothing, "the init endpoint"),
     row("http_api.disabled", Off::AnySwitch, HTTP_API),
-    row("http_api.handler_prefix", Off::Text("/api"), HTTP_API),
     row("http_api.*", Off::Nothing, HTTP_API),
     row("grpc_api.port", Off::Integer(10_000), "a gRPC API"),
     row("grpc_api.*", Off::Nothing, "a gRPC API"),
@@ -294,8 +251,8 @@ mod tests {
 
     #[test]
     fn upstreams_default_is_accepted_and_anything_else_names_what_is_lacking() {
-        assert!(accepts("channel.history_meta_ttl", &Value::Text("2592000s".into())));
-        assert!(!accepts("channel.history_meta_ttl", &Value::Text("1h".into())));
+        assert!(accepts("websocket.write_timeout", &Value::Text("1000ms".into())));
+        assert!(!accepts("websocket.write_timeout", &Value::Text("1h".into())));
         let error = lacking("engine.type").unwrap().accept(&Value::Text("redis".into())).unwrap_err();
         assert_eq!(error.to_string(), "throng does not have another engine than memory yet");
         assert_eq!(error.remedy(), "remove it, or leave it at memory");
@@ -313,7 +270,7 @@ mod tests {
             assert!(accepts("client.token.hmac_secret_key", &nothing), "{nothing}");
         }
         assert!(!accepts("client.token.hmac_secret_key", &Value::Text("secret".into())));
-        assert!(!accepts("channel.namespaces", &Value::List(vec![Value::Table(1)])));
+        assert!(!accepts("proxies", &Value::List(vec![Value::Table(1)])));
     }
 
     #[test]

@@ -1,0 +1,282 @@
+//! What a key sets, and which values it takes.
+
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use super::{
+    channel::{ChannelRegex, DataFormat, DeltaType, RecoveryMode, SlowConsumer},
+    duration::{self, Span},
+    fault::Problem,
+    rules,
+    settings::{LogFormat, Settings, Shards},
+    value::Value,
+};
+
+/// A key of the configuration, and what it sets.
+#[derive(Debug)]
+pub(super) struct Key<S: 'static = Settings> {
+    /// Table and name, for example `client.ping_interval`.
+    pub(super) path: &'static str,
+    pub(super) field: Field<S>,
+}
+
+/// Finds a field in what is set.
+type At<S, T> = fn(&mut S) -> &mut T;
+
+/// The type of a key, the values it takes, and the field it sets.
+#[derive(Debug)]
+pub(super) enum Field<S: 'static> {
+    Address(At<S, IpAddr>),
+    Port(At<S, u16>),
+    Switch(At<S, bool>),
+    /// On, off, or as the address suggests.
+    Toggle(At<S, Option<bool>>),
+    Count(RangeInclusive<usize>, At<S, usize>),
+    SmallCount(RangeInclusive<u32>, At<S, u32>),
+    /// 0 is no limit of its own.
+    Limit(At<S, Option<usize>>),
+    /// 0 is one for each core.
+    Cores(At<S, usize>),
+    Duration(RangeInclusive<Duration>, At<S, Duration>),
+    /// 0 is off.
+    Ttl(RangeInclusive<Duration>, At<S, Duration>),
+    /// A negative duration is off.
+    Clock(RangeInclusive<Duration>, At<S, Option<Duration>>),
+    Text(rules::TextRule, At<S, String>),
+    Origins(At<S, Option<Vec<String>>>),
+    /// Text without rules.
+    Free(At<S, String>),
+    /// Text that is never shown.
+    Secret(At<S, String>),
+    /// An empty text or 0 is unset.
+    OptionalDuration(RangeInclusive<Duration>, At<S, Option<Duration>>),
+    /// `"transport"` or nothing.
+    ErrorMode(At<S, bool>),
+    Format(At<S, LogFormat>),
+    Data(At<S, DataFormat>),
+    /// As the options above say, if it is unset.
+    OptionalData(At<S, Option<DataFormat>>),
+    Recovery(At<S, RecoveryMode>),
+    Deltas(At<S, Vec<DeltaType>>),
+    Slow(At<S, SlowConsumer>),
+    Regex(At<S, Option<ChannelRegex>>),
+}
+
+pub(super) const fn key<S>(path: &'static str, field: Field<S>) -> Key<S> {
+    Key { path, field }
+}
+
+impl<S: Clone + 'static> Key<S> {
+    /// Sets the field, if the value is one that the key takes.
+    pub(super) fn set(&self, settings: &mut S, value: &Value) -> Result<(), Problem> {
+        match &self.field {
+            Field::Address(at) => *at(settings) = address(value)?,
+            Field::Port(at) => *at(settings) = whole(value, &(0..=u16::MAX))?,
+            Field::Switch(at) => *at(settings) = value.boolean()?,
+            Field::Toggle(at) => *at(settings) = Some(value.boolean()?),
+            Field::Count(range, at) => *at(settings) = whole(value, range)?,
+            Field::SmallCount(range, at) => *at(settings) = whole(value, range)?,
+            Field::Limit(at) => {
+                let limit = whole(value, &(0..=1_000_000))?;
+                *at(settings) = (limit > 0).then_some(limit);
+            }
+            Field::Cores(at) => {
+                let count = whole(value, &(0..=Shards::MAX_COUNT))?;
+                *at(settings) = if count == 0 { Shards::default().count } else { count };
+            }
+            Field::Duration(range, at) => *at(settings) = within(value, range)?,
+            Field::Clock(range, at) => *at(settings) = clock(value, range)?,
+            Field::Text(rule, at) => *at(settings) = rule(value.text()?)?.to_owned(),
+            Field::Origins(at) => *at(settings) = Some(origins(value)?),
+            Field::Ttl(range, at) => *at(settings) = ttl(value, range)?.unwrap_or_default(),
+            Field::Free(at) | Field::Secret(at) => *at(settings) = value.text()?.to_owned(),
+            Field::OptionalDuration(range, at) => *at(settings) = ttl(value, range)?,
+            Field::ErrorMode(at) => *at(settings) = choice(value, &ERROR_MODES)?,
+            Field::Format(at) => *at(settings) = choice(value, &LOG_FORMATS)?,
+            Field::Data(at) => *at(settings) = choice(value, &DATA_FORMATS)?,
+            Field::OptionalData(at) => {
+                let unset = value.text().is_ok_and(str::is_empty);
+                *at(settings) = if unset { None } else { Some(choice(value, &DATA_FORMATS)?) };
+            }
+            Field::Recovery(at) => *at(settings) = choice(value, &RECOVERY_MODES)?,
+            Field::Deltas(at) => *at(settings) = deltas(value)?,
+            Field::Slow(at) => *at(settings) = choice(value, &SLOW_CONSUMERS)?,
+            Field::Regex(at) => *at(settings) = regex(value)?,
+        }
+        Ok(())
+    }
+
+    /// The value that the key has; `None` when it is unset and so follows from something else.
+    pub(super) fn get(&self, settings: &S) -> Option<Value> {
+        let settings = &mut settings.clone();
+        Some(match &self.field {
+            Field::Address(at) => Value::Text(at(settings).to_string()),
+            Field::Port(at) => Value::Integer((*at(settings)).into()),
+            Field::Switch(at) => Value::Boolean(*at(settings)),
+            Field::Toggle(at) => Value::Boolean((*at(settings))?),
+            Field::Count(_, at) | Field::Cores(at) => count(*at(settings)),
+            Field::SmallCount(_, at) => Value::Integer((*at(settings)).into()),
+            Field::Limit(at) => count(at(settings).unwrap_or(0)),
+            Field::Duration(_, at) => Value::Text(duration::show(*at(settings))),
+            Field::Clock(_, at) => Value::Text(at(settings).map_or_else(|| "-1s".into(), duration::show)),
+            Field::Text(_, at) => Value::Text(at(settings).clone()),
+            Field::Origins(at) => {
+                Value::List(at(settings).as_ref()?.iter().cloned().map(Value::Text).collect())
+            }
+            Field::Ttl(_, at) => Value::Text(duration::show(*at(settings))),
+            Field::Free(at) => Value::Text(at(settings).clone()),
+            // Whoever reads the printed settings must not learn it.
+            Field::Secret(at) => return at(settings).is_empty().then(|| Value::Text(String::new())),
+            Field::OptionalDuration(_, at) => {
+                Value::Text(at(settings).map_or_else(|| "0s".into(), duration::show))
+            }
+            Field::ErrorMode(at) => name_of(*at(settings), &ERROR_MODES),
+            Field::Format(at) => name_of(*at(settings), &LOG_FORMATS),
+            Field::Data(at) => name_of(*at(settings), &DATA_FORMATS),
+            Field::OptionalData(at) => {
+                at(settings).map_or_else(|| Value::Text(String::new()), |data| name_of(data, &DATA_FORMATS))
+            }
+            Field::Recovery(at) => name_of(*at(settings), &RECOVERY_MODES),
+            Field::Deltas(at) => {
+                Value::List(at(settings).iter().map(|delta| name_of(*delta, &DELTA_TYPES)).collect())
+            }
+            Field::Slow(at) => name_of(*at(settings), &SLOW_CONSUMERS),
+            Field::Regex(at) => {
+                let text = at(settings).as_ref().map_or("", ChannelRegex::as_str);
+                Value::Text(text.to_owned())
+            }
+        })
+    }
+
+    /// What is wrong with the value that the key has, for settings that no source was read for.
+    pub(super) fn check(&self, settings: &S) -> Result<(), Problem> {
+        let Some(value) = self.get(settings) else { return Ok(()) };
+        // 0 shards stand for "one for each core" in a source, but are none in the settings.
+        if let (Field::Cores(_), Value::Integer(0)) = (&self.field, &value) {
+            return Err(out_of_range(&value, 1, Shards::MAX_COUNT));
+        }
+        self.set(&mut settings.clone(), &value)
+    }
+}
+
+/// A count as a number of unlimited width, which a `usize` always fits.
+fn count(count: usize) -> Value {
+    Value::Integer(i128::try_from(count).unwrap_or(i128::MAX))
+}
+
+fn whole<T>(value: &Value, range: &RangeInclusive<T>) -> Result<T, Problem>
+where
+    T: TryFrom<i128> + PartialOrd + Display,
+{
+    let number = value.integer()?;
+    T::try_from(number)
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| out_of_range(&Value::Integer(number), range.start(), range.end()))
+}
+
+fn out_of_range(found: &Value, min: impl ToString, max: impl ToString) -> Problem {
+    Problem::OutOfRange { found: found.to_string(), min: min.to_string(), max: max.to_string() }
+}
+
+fn within(value: &Value, range: &RangeInclusive<Duration>) -> Result<Duration, Problem> {
+    let show = |length: &Duration| Value::Text(duration::show(*length)).to_string();
+    match value.span()? {
+        Span::Length(length) if range.contains(&length) => Ok(length),
+        Span::Length(_) | Span::Negative => Err(out_of_range(value, show(range.start()), show(range.end()))),
+    }
+}
+
+fn clock(value: &Value, range: &RangeInclusive<Duration>) -> Result<Option<Duration>, Problem> {
+    match value.span()? {
+        Span::Negative => Ok(None),
+        // Upstream takes 0 for its library's default, which is neither "off" nor what is written here.
+        Span::Length(Duration::ZERO) => Err(Problem::Malformed {
+            found: value.to_string(),
+            rule: "says neither a time nor \"off\"",
+            good: "a duration such as \"25s\", or \"-1s\" for off",
+        }),
+        Span::Length(_) => within(value, range).map(Some),
+    }
+}
+
+/// An address; upstream's empty text means all of them.
+fn address(value: &Value) -> Result<IpAddr, Problem> {
+    match value.text()? {
+        "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        text => text.parse().map_err(|_| value.is_not("an address such as \"127.0.0.1\" or \"::1\"")),
+    }
+}
+
+fn origins(value: &Value) -> Result<Vec<String>, Problem> {
+    let patterns = value.texts()?;
+    patterns.iter().try_for_each(|pattern| rules::origin_pattern(pattern))?;
+    Ok(patterns)
+}
+
+/// A duration that may be off.
+fn ttl(value: &Value, range: &RangeInclusive<Duration>) -> Result<Option<Duration>, Problem> {
+    match value.span() {
+        Ok(Span::Length(Duration::ZERO)) => Ok(None),
+        Ok(_) => within(value, range).map(Some),
+        Err(_) if matches!(value.integer(), Ok(0)) || value.text().is_ok_and(str::is_empty) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The values of a type, by their names; the first is what an empty text means.
+type Names<T, const N: usize> = [(&'static str, T); N];
+
+const LOG_FORMATS: Names<LogFormat, 2> = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const ERROR_MODES: Names<bool, 2> = [("", false), ("transport", true)];
+const DATA_FORMATS: Names<DataFormat, 3> =
+    [("json", DataFormat::Json), ("json_object", DataFormat::JsonObject), ("binary", DataFormat::Binary)];
+const RECOVERY_MODES: Names<RecoveryMode, 2> =
+    [("stream", RecoveryMode::Stream), ("cache", RecoveryMode::Cache)];
+const DELTA_TYPES: Names<DeltaType, 1> = [("fossil", DeltaType::Fossil)];
+const SLOW_CONSUMERS: Names<SlowConsumer, 4> = [
+    ("disconnect", SlowConsumer::Disconnect),
+    ("drop_oldest", SlowConsumer::DropOldest),
+    ("drop_newest", SlowConsumer::DropNewest),
+    ("keep_latest", SlowConsumer::KeepLatest),
+];
+
+fn choice<T: Copy, const N: usize>(value: &Value, names: &Names<T, N>) -> Result<T, Problem> {
+    let text = value.text()?;
+    let named = |(name, _): &&(&str, T)| *name == text || text.is_empty() && *name == names[0].0;
+    let known = || names.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    names
+        .iter()
+        .find(named)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Problem::NoneOf { found: value.to_string(), known: known() })
+}
+
+fn name_of<T: PartialEq, const N: usize>(value: T, names: &Names<T, N>) -> Value {
+    let name = names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name);
+    Value::Text(name.to_owned())
+}
+
+fn deltas(value: &Value) -> Result<Vec<DeltaType>, Problem> {
+    if value.text().is_ok_and(str::is_empty) {
+        return Ok(Vec::new());
+    }
+    value.texts()?.into_iter().map(|name| choice(&Value::Text(name), &DELTA_TYPES)).collect()
+}
+
+fn regex(value: &Value) -> Result<Option<ChannelRegex>, Problem> {
+    let text = value.text()?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    ChannelRegex::new(text).map(Some).map_err(|error| {
+        let error = error.to_string();
+        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Problem::BadRegex { found: format!("{text:?}"), reason }
+    })
+}
