@@ -43,7 +43,7 @@ pub trait Sink: Send + Sync + 'static {
 
 /// Orders the events of channels, and keeps their streams and presence.
 ///
-/// Implementations pass the same conformance tests, whatever they store events in.
+/// What an implementation must do is written down as checks, which take any engine: see [`conformance`](crate::conformance).
 ///
 /// All calls are cancel safe only before the first poll: a dropped call may or may not have done its work.
 pub trait Engine: Send + Sync + 'static {

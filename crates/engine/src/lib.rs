@@ -35,6 +35,7 @@
 //! ```
 
 mod clock;
+pub mod conformance;
 mod engine;
 mod event;
 mod memory;

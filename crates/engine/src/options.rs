@@ -49,7 +49,11 @@ pub struct Published {
     pub suppressed: bool,
 }
 
-/// A channel at one moment: what is delivered later has a higher sequence, and a higher offset if it is stored.
+/// A channel at one moment, from which a subscriber can start: all that follows is delivered with a higher sequence, and what is
+/// stored of it has a higher offset.
+///
+/// An engine that delivers later than it answers may deliver publications up to `position` with a higher sequence, too; whoever
+/// knows the position leaves them out. With the memory engine both say the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Snapshot {
     /// Sequence of the channel's last event.
@@ -71,7 +75,7 @@ pub struct HistoryQuery {
     pub reverse: bool,
 }
 
-/// What was read from a stream, and the channel at the moment of reading.
+/// What was read from a stream, and the channel at the moment of reading, as in a [`Snapshot`].
 #[derive(Clone, Debug)]
 pub struct History {
     /// Sequence of the channel's last event.

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ pub(super) struct Dedup {
     keys_per_stripe: usize,
     ttl: Duration,
     count: AtomicUsize,
+    evicted: AtomicU64,
 }
 
 type Key = (ChannelName, Box<str>);
@@ -45,6 +46,7 @@ impl Dedup {
             keys_per_stripe: keys / stripes,
             ttl,
             count: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
@@ -69,6 +71,17 @@ impl Dedup {
         Ok(published)
     }
 
+    /// Frees keys whose time is over, a bounded number of each stripe.
+    pub(super) fn sweep(&self, now: Instant) {
+        const KEYS_PER_STRIPE: usize = 256;
+        self.stripes.iter().for_each(|stripe| self.expire(&mut stripe.lock(), now, KEYS_PER_STRIPE));
+    }
+
+    /// Keys that went because there were too many, so far.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
     /// Keys whose results are kept.
     pub(super) fn key_count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
@@ -79,6 +92,7 @@ impl Dedup {
             return;
         }
         if stripe.order.len() >= self.keys_per_stripe {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
             self.forget_oldest(stripe);
         }
         stripe.kept.insert(Arc::clone(&key), published);
@@ -86,14 +100,13 @@ impl Dedup {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Forgets at most `most` of the keys whose time is over; returns how many.
-    fn expire(&self, stripe: &mut Stripe, now: Instant, most: usize) -> usize {
+    /// Forgets at most `most` of the keys whose time is over.
+    fn expire(&self, stripe: &mut Stripe, now: Instant, most: usize) {
         let mut expired = 0;
         while expired < most && stripe.order.front().is_some_and(|(expires, _)| is_due(*expires, now)) {
             self.forget_oldest(stripe);
             expired += 1;
         }
-        expired
     }
 
     fn forget_oldest(&self, stripe: &mut Stripe) {

@@ -2,8 +2,11 @@
 
 mod channel;
 mod dedup;
+mod eviction;
+mod ledger;
 mod limits;
 mod presence;
+mod roster;
 mod sizes;
 mod stream;
 
@@ -13,6 +16,7 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 use throng_protocol::{ChannelName, ClientInfo, Publication};
 
 pub use self::limits::MemoryLimits;
@@ -20,6 +24,7 @@ pub use self::sizes::MemorySizes;
 
 use self::channel::Channel;
 use self::dedup::Dedup;
+use self::ledger::{Ledger, Usage};
 use self::presence::Presence;
 use self::stream::{Stored, Stream};
 use crate::{
@@ -31,6 +36,20 @@ use crate::{
 ///
 /// A channel takes memory only while the node is subscribed to it or it has a stream, so publishing without history to ever
 /// new names costs nothing.
+///
+/// # What is forgotten, and when
+///
+/// - Publications beyond their channel's size and time, the stream after its `meta_ttl`, and idempotency keys after theirs:
+///   nobody sees them any more. [`sweep`](Self::sweep) frees their memory. A stream keeps its epoch while it has subscribers.
+/// - When publications take more than [`MemoryLimits::bytes`], those of the stream that has been idle longest go, the oldest
+///   first, until they take less; then those of the next. Offset and epoch stay, so that whoever recovers is told what it
+///   cannot get. Idle is a stream that is neither published to nor read, measured in steps of 100 ms.
+/// - When there are more than [`MemoryLimits::streams`], the stream that has been idle longest without a subscriber goes, with
+///   its epoch. Streams with subscribers stay: the limits of connections and of their subscriptions bound them.
+/// - When a stripe of idempotency keys (one of 64, or fewer if the limit is small) has used up its share, its oldest key goes.
+///
+/// Whoever publishes evicts what its publication made too much before it goes on, so the limits are exceeded by at most one
+/// publication for each thread that publishes. Finding what to evict takes constant time.
 #[derive(Debug)]
 pub struct MemoryEngine<S> {
     channels: DashMap<ChannelName, Arc<Channel>>,
@@ -39,6 +58,10 @@ pub struct MemoryEngine<S> {
     floor: AtomicU64,
     presence: Presence,
     dedup: Dedup,
+    ledger: Ledger,
+    limits: MemoryLimits,
+    /// Held by the one thread that evicts.
+    evicting: Mutex<()>,
     clock: Clock,
     sink: S,
 }
@@ -56,6 +79,9 @@ impl<S: Sink> MemoryEngine<S> {
             floor: AtomicU64::new(0),
             presence: Presence::default(),
             dedup: Dedup::new(limits.idempotency_keys, limits.idempotency_ttl),
+            ledger: Ledger::default(),
+            limits,
+            evicting: Mutex::new(()),
             clock,
             sink,
         }
@@ -68,10 +94,20 @@ impl<S: Sink> MemoryEngine<S> {
 
     /// What the engine holds now.
     pub fn sizes(&self) -> MemorySizes {
+        let Usage { publications, bytes } = self.ledger.usage();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         MemorySizes {
             channels: self.channels.len(),
+            streams: self.ledger.streams(),
+            publications,
+            bytes,
             presence_members: self.presence.member_count(),
             idempotency_keys: self.dedup.key_count(),
+            evicted_publications: count(&self.ledger.evicted_publications),
+            evicted_streams: count(&self.ledger.evicted_streams),
+            expired_publications: count(&self.ledger.expired_publications),
+            expired_streams: count(&self.ledger.expired_streams),
+            evicted_idempotency_keys: self.dedup.evicted(),
         }
     }
 
@@ -82,10 +118,37 @@ impl<S: Sink> MemoryEngine<S> {
 
     /// The channel, made if it is not there.
     fn channel_or_new(&self, name: &ChannelName) -> Arc<Channel> {
-        self.channel(name).unwrap_or_else(|| {
-            let new = || Arc::new(Channel::new(Sequence::new(self.floor.load(Ordering::Acquire))));
-            Arc::clone(&self.channels.entry(name.clone()).or_insert_with(new))
-        })
+        let entry = || self.channels.entry(name.clone()).or_insert_with(|| self.new_channel());
+        self.channel(name).unwrap_or_else(|| Arc::clone(&entry()))
+    }
+
+    fn new_channel(&self) -> Arc<Channel> {
+        Arc::new(Channel::new(Sequence::new(self.floor.load(Ordering::Acquire))))
+    }
+
+    /// Reads the channel's stream, made if it is not there, at the sequence that is given with it.
+    fn with_stream<T>(
+        &self,
+        name: &ChannelName,
+        options: &HistoryOptions,
+        read: impl Fn(Sequence, &mut Stream) -> T,
+    ) -> T {
+        let now = self.clock.now();
+        loop {
+            let channel = self.channel_or_new(name);
+            let mut held = channel.hold(name, &self.ledger);
+            if held.removed {
+                continue;
+            }
+            held.expire(now);
+            let sequence = held.top;
+            let stream = held.stream_or_new(options, now);
+            stream.renew(options, now);
+            let result = read(sequence, stream);
+            drop(held);
+            self.enforce_limits();
+            return result;
+        }
     }
 
     fn publish_once(
@@ -105,20 +168,18 @@ impl<S: Sink> MemoryEngine<S> {
     /// Publishes what no stream keeps.
     fn publish_passing(&self, name: &ChannelName, event: Event) -> Result<Published, EngineError> {
         while let Some(channel) = self.channel(name) {
-            let mut state = channel.lock();
-            if state.removed {
+            let mut held = channel.hold(name, &self.ledger);
+            if held.removed {
                 continue;
             }
             let is_publication = matches!(event.message, Message::Publication(_));
-            if state.subscribers > 0 {
+            if held.subscribers > 0 {
                 let ticket = self.sink.reserve(name)?;
-                state.top = state.top.next();
-                let delivery = Delivery { sequence: state.top, position: None, previous: None, event };
+                held.top = held.top.next();
+                let delivery = Delivery { sequence: held.top, position: None, previous: None, event };
                 self.sink.deliver(ticket, name, delivery);
             }
-            if let Some(stream) = &mut state.stream
-                && is_publication
-            {
+            if is_publication && let Some(stream) = held.stream() {
                 stream.unchain();
             }
             break;
@@ -138,23 +199,25 @@ impl<S: Sink> MemoryEngine<S> {
         let now = self.clock.now();
         loop {
             let channel = self.channel_or_new(name);
-            let mut state = channel.lock();
-            if state.removed {
+            let mut held = channel.hold(name, &self.ledger);
+            if held.removed {
                 continue;
             }
-            state.expire(now);
-            if let Some(stream) = state.stream.as_deref().filter(|stream| stream.is_stale(options)) {
+            held.expire(now);
+            if let Some(stream) = held.stream().filter(|stream| stream.is_stale(options)) {
                 return Ok(Published { position: Some(stream.position()), suppressed: true });
             }
-            let ticket = if state.subscribers > 0 { Some(self.sink.reserve(name)?) } else { None };
-            let stream = state.stream.get_or_insert_with(|| Box::new(Stream::new(history, now)));
+            let ticket = if held.subscribers > 0 { Some(self.sink.reserve(name)?) } else { None };
+            let stream = held.stream_or_new(history, now);
             let Stored { publication, position, previous } = stream.push(publication, history, options, now);
             if let Some(ticket) = ticket {
-                state.top = state.top.next();
+                held.top = held.top.next();
                 let event = Event { message: Message::Publication(publication), except };
-                let delivery = Delivery { sequence: state.top, position: Some(position), previous, event };
+                let delivery = Delivery { sequence: held.top, position: Some(position), previous, event };
                 self.sink.deliver(ticket, name, delivery);
             }
+            drop(held);
+            self.enforce_limits();
             return Ok(Published { position: Some(position), suppressed: false });
         }
     }
@@ -176,25 +239,29 @@ impl<S: Sink> Engine for MemoryEngine<S> {
         }
     }
 
-    async fn subscribe(&self, channel: &ChannelName) -> Result<Sequence, EngineError> {
-        let channel = self
-            .channels
-            .entry(channel.clone())
-            .or_insert_with(|| Arc::new(Channel::new(Sequence::new(self.floor.load(Ordering::Acquire)))));
-        let mut state = channel.lock();
-        state.subscribers += 1;
-        Ok(state.top)
+    async fn subscribe(&self, name: &ChannelName) -> Result<Sequence, EngineError> {
+        // The map's guard is kept, so that the channel cannot be removed before it is counted.
+        let channel = self.channels.entry(name.clone()).or_insert_with(|| self.new_channel());
+        let mut held = channel.hold(name, &self.ledger);
+        held.subscribers += 1;
+        Ok(held.top)
     }
 
-    fn unsubscribe(&self, channel: &ChannelName) {
-        let Entry::Occupied(entry) = self.channels.entry(channel.clone()) else { return };
-        let mut state = entry.get().lock();
-        state.subscribers = state.subscribers.saturating_sub(1);
-        if state.subscribers == 0 && state.stream.is_none() {
-            state.removed = true;
-            self.floor.fetch_max(state.top.get(), Ordering::AcqRel);
-            drop(state);
-            entry.remove();
+    fn unsubscribe(&self, name: &ChannelName) {
+        let Entry::Occupied(entry) = self.channels.entry(name.clone()) else { return };
+        let channel = Arc::clone(entry.get());
+        let mut held = channel.hold(name, &self.ledger);
+        held.subscribers = held.subscribers.saturating_sub(1);
+        if held.subscribers == 0
+            && let Some(stream) = held.stream()
+        {
+            stream.abandon(self.clock.now());
+        }
+        let unused = held.is_unused();
+        drop(held);
+        drop(entry);
+        if unused {
+            self.forget(name, &channel);
         }
     }
 
@@ -204,18 +271,12 @@ impl<S: Sink> Engine for MemoryEngine<S> {
         history: Option<&HistoryOptions>,
     ) -> Result<Snapshot, EngineError> {
         let Some(options) = history else {
-            let sequence = self.channel(channel).map(|channel| channel.lock().top).unwrap_or_default();
+            let channel_now = self.channel(channel);
+            let sequence = channel_now.map(|found| found.hold(channel, &self.ledger).top).unwrap_or_default();
             return Ok(Snapshot { sequence, position: None });
         };
-        let now = self.clock.now();
-        loop {
-            let channel = self.channel_or_new(channel);
-            let mut state = channel.lock();
-            if !state.removed {
-                let position = Some(state.stream(options, now).position());
-                return Ok(Snapshot { sequence: state.top, position });
-            }
-        }
+        let top = |sequence, stream: &mut Stream| Snapshot { sequence, position: Some(stream.position()) };
+        Ok(self.with_stream(channel, options, top))
     }
 
     async fn history(
@@ -224,22 +285,17 @@ impl<S: Sink> Engine for MemoryEngine<S> {
         options: &HistoryOptions,
         query: &HistoryQuery,
     ) -> Result<History, EngineError> {
-        let now = self.clock.now();
-        loop {
-            let channel = self.channel_or_new(channel);
-            let mut state = channel.lock();
-            if !state.removed {
-                let sequence = state.top;
-                let stream = state.stream(options, now);
-                let (position, publications) = (stream.position(), stream.read(query));
-                return Ok(History { sequence, position, publications });
-            }
-        }
+        let read = |sequence, stream: &mut Stream| History {
+            sequence,
+            position: stream.position(),
+            publications: stream.read(query),
+        };
+        Ok(self.with_stream(channel, options, read))
     }
 
-    async fn remove_history(&self, channel: &ChannelName) -> Result<(), EngineError> {
-        if let Some(channel) = self.channel(channel)
-            && let Some(stream) = &mut channel.lock().stream
+    async fn remove_history(&self, name: &ChannelName) -> Result<(), EngineError> {
+        if let Some(channel) = self.channel(name)
+            && let Some(stream) = channel.hold(name, &self.ledger).stream()
         {
             stream.clear();
         }

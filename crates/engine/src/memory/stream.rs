@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use throng_protocol::{Payload, Publication};
 
 use crate::memory::is_due;
+use crate::memory::ledger::Usage;
 use crate::{Epoch, EpochMismatch, HistoryOptions, HistoryQuery, Position, PublishOptions};
 
 /// The newest publications of a channel, whose offsets follow each other without a hole, and what outlives them.
@@ -12,14 +13,18 @@ use crate::{Epoch, EpochMismatch, HistoryOptions, HistoryQuery, Position, Publis
 pub(super) struct Stream {
     top: Position,
     publications: VecDeque<Arc<Publication>>,
+    /// What they cost.
+    bytes: usize,
+    /// When it was last published to or read, or lost its last subscriber.
+    used: Instant,
     /// The newest kept publication is what subscribers got last, so that a patch against it makes sense to them.
     chained: bool,
     version: u64,
     version_epoch: String,
     /// When the publications go; `None`: never.
     history_expires: Option<Instant>,
-    /// When the stream itself goes; `None`: never.
-    meta_expires: Option<Instant>,
+    /// How long the stream itself is kept after it was last used.
+    meta_ttl: Duration,
 }
 
 /// A publication that was just stored.
@@ -32,17 +37,17 @@ pub(super) struct Stored {
 impl Stream {
     /// A new stream, with an epoch of its own.
     pub(super) fn new(options: &HistoryOptions, now: Instant) -> Self {
-        let mut stream = Self {
+        Self {
             top: Position { offset: 0, epoch: Epoch::random() },
             publications: VecDeque::new(),
+            bytes: 0,
+            used: now,
             chained: false,
             version: 0,
             version_epoch: String::new(),
             history_expires: None,
-            meta_expires: None,
-        };
-        stream.renew(options, now);
-        stream
+            meta_ttl: kept_for(options),
+        }
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -70,8 +75,9 @@ impl Stream {
         let base = self.publications.back().filter(|_| self.chained && options.delta);
         let previous = base.map(|newest| newest.data.clone());
         while self.publications.len() >= history.size.max(1) {
-            self.publications.pop_front();
+            self.forget_oldest();
         }
+        self.bytes += weight(&publication);
         self.publications.push_back(Arc::clone(&publication));
         self.chained = true;
         if options.version > 0 {
@@ -88,27 +94,52 @@ impl Stream {
         self.chained = false;
     }
 
-    /// Notes that the stream was used.
+    /// Notes that the stream was published to or read.
     pub(super) fn renew(&mut self, options: &HistoryOptions, now: Instant) {
-        self.meta_expires = now.checked_add(options.meta_ttl.max(options.ttl));
+        self.used = now;
+        self.meta_ttl = kept_for(options);
     }
 
-    /// Forgets the publications, if it is time.
-    pub(super) fn expire(&mut self, now: Instant) {
-        if is_due(self.history_expires, now) {
-            self.clear();
-        }
+    /// Notes that the stream has lost its last subscriber, who may come back for what it misses.
+    pub(super) const fn abandon(&mut self, now: Instant) {
+        self.used = now;
+    }
+
+    pub(super) const fn used(&self) -> Instant {
+        self.used
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage { publications: self.publications.len(), bytes: self.bytes }
+    }
+
+    /// Forgets the publications, if it is time; returns how many went.
+    pub(super) fn expire(&mut self, now: Instant) -> usize {
+        if is_due(self.history_expires, now) { self.clear() } else { 0 }
     }
 
     /// Whether offset and epoch may be forgotten, too.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        is_due(self.meta_expires, now)
+        is_due(self.used.checked_add(self.meta_ttl), now)
     }
 
-    /// Forgets the publications.
-    pub(super) fn clear(&mut self) {
-        self.publications = VecDeque::new();
+    /// Forgets the publications; returns how many went.
+    pub(super) fn clear(&mut self) -> usize {
+        self.bytes = 0;
         self.chained = false;
+        std::mem::take(&mut self.publications).len()
+    }
+
+    /// Forgets publications, oldest first, until they have freed `bytes` or none is left; returns how many went.
+    pub(super) fn shed(&mut self, bytes: usize) -> usize {
+        let (before, rest) = (self.publications.len(), self.bytes.saturating_sub(bytes));
+        while self.bytes > rest {
+            self.forget_oldest();
+        }
+        if self.publications.is_empty() {
+            return before + self.clear();
+        }
+        before - self.publications.len()
     }
 
     pub(super) fn read(&self, query: &HistoryQuery) -> Result<Vec<Arc<Publication>>, EpochMismatch> {
@@ -131,4 +162,28 @@ impl Stream {
             self.publications.range(seen..).take(limit).cloned().collect()
         })
     }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.publications.pop_front() {
+            self.bytes -= weight(&oldest);
+        }
+    }
+}
+
+/// The shorter time of the two would forget the stream under its publications.
+fn kept_for(options: &HistoryOptions) -> Duration {
+    options.meta_ttl.max(options.ttl)
+}
+
+/// About what keeping a publication costs, in bytes: its texts, itself, and what the allocator adds.
+fn weight(publication: &Publication) -> usize {
+    const ALLOCATIONS: usize = 64;
+    const TAG: usize = 64;
+
+    let info = publication.info.as_ref().map_or(0, |info| {
+        info.user.len() + info.client.len() + info.conn_info.len() + info.chan_info.len() + ALLOCATIONS
+    });
+    let tags: usize = publication.tags.iter().map(|(name, value)| name.len() + value.len() + TAG).sum();
+    let texts = publication.channel.len() + publication.key.len() + publication.epoch.len();
+    size_of::<Publication>() + ALLOCATIONS + publication.data.len() + texts + info + tags
 }
