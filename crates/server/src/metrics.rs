@@ -299,6 +299,9 @@ fn streams(page: &mut Page, node: &Node) {
     let sizes = node.engine_sizes();
     for (name, help, value) in [
         ("throng_engine_channels", "Channels that the engine knows.", sizes.channels),
+        ("throng_streams", "Channels that have a stream.", sizes.streams),
+        ("throng_history_publications", "Publications that are kept.", sizes.publications),
+        ("throng_history_bytes", "Bytes that kept publications take, overhead included.", sizes.bytes),
         (
             "throng_presence_entries",
             "Clients listed in presence, once for each channel.",
@@ -307,6 +310,35 @@ fn streams(page: &mut Page, node: &Node) {
         ("throng_idempotency_keys", "Results kept for idempotency keys.", sizes.idempotency_keys),
     ] {
         page.single(name, "gauge", help, value as u64);
+    }
+    for (name, help, value) in [
+        (
+            "throng_history_evicted_publications_total",
+            "Publications dropped from history before their time, for want of memory.",
+            sizes.evicted_publications,
+        ),
+        (
+            "throng_history_evicted_streams_total",
+            "Streams dropped with their epoch before their time, because there were too many.",
+            sizes.evicted_streams,
+        ),
+        (
+            "throng_history_expired_publications_total",
+            "Publications dropped from history because their time was over.",
+            sizes.expired_publications,
+        ),
+        (
+            "throng_history_expired_streams_total",
+            "Streams dropped with their epoch because they had not been used for long.",
+            sizes.expired_streams,
+        ),
+        (
+            "throng_idempotency_keys_evicted_total",
+            "Idempotency keys dropped before their time, because there were too many.",
+            sizes.evicted_idempotency_keys,
+        ),
+    ] {
+        page.single(name, "counter", help, value);
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use throng_protocol::Payload;
 use throng_registry::ShardId;
@@ -159,8 +160,19 @@ impl ServerBuilder {
         let accepting =
             listener::run(listener, Arc::clone(&node), Arc::clone(&admission), stop.clone(), tasks.clone());
         tasks.spawn(accepting);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(Arc::clone(&node))));
         tasks.close();
         Ok(Running { address, node, admission, shards, stop, tasks })
+    }
+}
+
+/// Has the engine let go of what has expired.
+async fn sweep(node: Arc<Node>) {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        node.sweep();
     }
 }
 

@@ -81,6 +81,11 @@ impl Node {
         self.metrics.shards_alive.get() >= self.metrics.shards.len() as u64
     }
 
+    /// Lets go of what has expired in the engine.
+    pub(crate) fn sweep(&self) {
+        self.engine.sweep();
+    }
+
     /// What the engine holds.
     pub(crate) fn engine_sizes(&self) -> MemorySizes {
         self.engine.sizes()
