@@ -2,10 +2,10 @@
 //! kernel? A ladder of channel sizes, each with one and with 16 publications in the turn. Unit: deliveries.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::{
     hint::black_box,
     io::{self, IoSlice},
-    sync::Arc,
     task::Poll,
 };
 
@@ -41,7 +41,8 @@ impl Channel {
             if table.enter(slot, &name, ChannelRules::default()) {
                 fanout.directory().join(&name, shard);
             }
-            table.subscribe(slot, &name, Subscription::default(), |_| ());
+            let entered = table.subscribe(slot, &name, Subscription::default(), |_reply| ());
+            assert_eq!(entered, Ok(()));
         }
         Self { name, fanout, shard, table, entries: VecDeque::new(), sequence: 0 }
     }

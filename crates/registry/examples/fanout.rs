@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if table.enter(member, &room, ChannelRules::default()) {
             fanout.directory().join(&room, shard);
         }
-        table.subscribe(member, &room, Subscription::default(), |_| ());
+        table.subscribe(member, &room, Subscription::default(), |_reply| ())?;
     }
 
     let ticket = fanout.reserve(&room).ok_or("the queue is full")?;

@@ -1,166 +1,137 @@
-//! How an event comes before a shard's subscribers, and which of them it is for.
-
 use std::sync::Arc;
 
-use crate::frames::Variant;
-use crate::subscription::Member;
-use crate::table::index;
-use crate::{Broadcast, Ending, Frames, ShardTable, Slot, StreamMark, WireFormat};
+use throng_protocol::ChannelName;
 
-/// How a publication continues the stream of its channel.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Continuity {
-    /// It is the next one, or has no place in a stream.
-    Next,
-    /// Whoever is not right behind it has missed something.
-    Unclear,
-}
+use crate::local::LocalChannel;
+use crate::member::{Member, Plain, Verdict};
+use crate::table::index;
+use crate::track::Step;
+use crate::{Broadcast, Ending, ShardTable, Slot, StreamMark};
 
 impl<A> ShardTable<A> {
-    /// Puts an event in front of the channel's subscribers. It costs each an index, not a copy. Returns how many there were.
+    /// Puts an event in front of the channel's subscribers. It costs each an index, not a copy. For those who are about to
+    /// subscribe it is held.
     pub fn deliver(&mut self, broadcast: &Broadcast) -> usize {
         let Some(&channel) = self.by_name.get(&broadcast.channel) else { return 0 };
-        if self.channels[channel as usize].entering > 0 {
-            let of_it = self.pending.iter_mut().filter(|pending| pending.channel == channel);
-            of_it.for_each(|pending| pending.hold(broadcast));
-        }
-        let Some((continuity, expected)) = self.continue_stream(channel, broadcast.stream) else { return 0 };
         let local = &mut self.channels[channel as usize];
-        if broadcast.frames.is_of_presence() && local.listeners == 0 {
+        self.counters.overflowed += local.hold(broadcast, self.limits.client_bytes);
+        let step = local.track.advance(broadcast.sequence, broadcast.stream);
+        let nobody = step == Step::Old && local.aside.as_ref().is_none_or(|aside| !aside.has_tracks());
+        if nobody {
             return 0;
         }
         let position = index(local.run.len());
-        let foreign = broadcast.frames.is_foreign_to_json();
-        let mut delivered = 0;
-        let mut lost = Vec::new();
-        for (at, member) in local.members.iter_mut().enumerate() {
-            if member.is_before(broadcast.sequence, broadcast.stream) || member.is_lost() {
-                continue;
-            }
-            if continuity == Continuity::Unclear
-                && member.is_positioned()
-                && broadcast.stream.is_some_and(|mark| mark.offset != expected.max(member.offset + 1))
-            {
-                lost.push(at);
-                continue;
-            }
-            if !wants(member, &broadcast.frames) {
-                continue;
-            }
+        let plain = Plain::of(step, broadcast);
+        let (mut delivered, mut lost, mut unable) = (0, Vec::new(), Vec::new());
+        let LocalChannel { members, aside, track, .. } = local;
+        for (at, member) in members.iter_mut().enumerate() {
             let client = &mut self.clients[member.client as usize];
             let slot = Slot { index: member.client, generation: client.generation };
-            if broadcast.except == Some(slot) || client.ending.is_some() {
+            if client.ending.is_some() {
                 continue;
             }
-            if foreign && client.format == WireFormat::Json {
-                client.ending = Some(Ending::WrongFormat);
-                self.changed.push(slot);
-                continue;
+            let verdict = match plain.style(*member) {
+                Some(style) if broadcast.except != Some(slot) => Verdict::Append(style),
+                Some(_) | None => {
+                    let step = match aside {
+                        Some(aside) if member.is_apart() => aside.step(member, track, broadcast),
+                        Some(_) | None => step,
+                    };
+                    let filter = aside.as_ref().filter(|_| member.is_filtered());
+                    let filter = filter.and_then(|aside| aside.filter_of(*member));
+                    member.judge(step, broadcast, slot, filter, client.format)
+                }
+            };
+            match verdict {
+                Verdict::Append(style) => {
+                    self.turn.append_run(slot, &mut client.dirty, channel, position, style);
+                    delivered += 1;
+                }
+                Verdict::Skip => {}
+                Verdict::Lose => lost.push(index(at)),
+                Verdict::WrongFormat => unable.push(slot),
             }
-            let variant = variant(member, &broadcast.frames);
-            self.turn.append_run(slot, &mut client.dirty, channel, position, variant);
-            delivered += 1;
         }
         if delivered > 0 {
-            if local.run.is_empty() {
-                self.turn.touched.push(channel);
-            }
-            local.run.push(Arc::clone(&broadcast.frames));
+            self.add_to_run(channel, broadcast);
         }
+        lost.into_iter().for_each(|at| self.lose(channel, at));
+        unable.into_iter().for_each(|slot| self.end(slot, Ending::WrongFormat));
+        self.channels[channel as usize].tidy();
         self.counters.deliveries += delivered as u64;
-        lost.into_iter().for_each(|at| self.lose(channel, index(at)));
         delivered
     }
 
-    /// Notes a publication's place in the channel's stream. `None` for one that was there already.
-    fn continue_stream(&mut self, channel: u32, stream: Option<StreamMark>) -> Option<(Continuity, u64)> {
-        let Some(mark) = stream else { return Some((Continuity::Next, 0)) };
-        self.follow(channel, mark.epoch);
-        let local = &mut self.channels[channel as usize];
-        let expected = local.last + 1;
-        if local.last > 0 && mark.offset < expected {
-            return None;
+    /// Subscriptions of the client that have lost a publication since the last call, with their marks. Nothing of their
+    /// channels is delivered any more; they are there until they are ended.
+    pub fn take_lost(&mut self, slot: Slot) -> Vec<(ChannelName, u8)> {
+        let mut lost = Vec::new();
+        let Some(client) = self.client_mut(slot).filter(|client| client.lost) else { return lost };
+        client.lost = false;
+        for membership in &self.clients[slot.index as usize].subscriptions {
+            let local = &mut self.channels[membership.channel as usize];
+            if let Some(member) = local.members.get_mut(membership.member as usize)
+                && member.tell_loss()
+            {
+                lost.push((local.name.clone(), member.marks));
+            }
         }
-        let is_next = local.last > 0 && mark.offset == expected;
-        local.last = mark.offset;
-        Some((if is_next { Continuity::Next } else { Continuity::Unclear }, expected))
+        lost
     }
 
-    /// Notes which stream a channel has. Whoever followed another one has lost it.
-    pub(crate) fn follow(&mut self, channel: u32, epoch: u64) {
+    /// Channels with positioned subscribers who, as far as is known, have lost nothing.
+    pub fn positioned_channels(&self) -> Vec<ChannelName> {
+        let positioned = self.channels.iter().filter(|(_, local)| local.positioned > 0);
+        positioned.map(|(_, local)| local.name.clone()).collect()
+    }
+
+    /// The newest place in the channel's stream that has been delivered here, or where its first subscriber started.
+    pub fn last_of(&self, name: &ChannelName) -> Option<StreamMark> {
+        let &channel = self.by_name.get(name)?;
+        self.channels[channel as usize].track.stream
+    }
+
+    /// Marks as lost the channel's positioned subscriptions that have not come to `mark`, or that stand in another epoch.
+    /// Returns how many there were.
+    ///
+    /// Publications up to `mark` that are still in this shard's queue would be taken for lost: the caller reads the mark and
+    /// calls only when what was in the queue by then has been delivered.
+    pub fn lose_behind(&mut self, name: &ChannelName, mark: StreamMark) -> usize {
+        let Some(&channel) = self.by_name.get(name) else { return 0 };
+        let local = &self.channels[channel as usize];
+        if local.positioned == 0 {
+            return 0;
+        }
+        let is_behind = |(at, member): (usize, &Member)| {
+            let waits = member.is_positioned() && !member.is_lost();
+            (waits && local.track_of(*member).is_behind(mark)).then(|| index(at))
+        };
+        let behind: Vec<_> = local.members.iter().enumerate().filter_map(is_behind).collect();
+        behind.iter().for_each(|at| self.lose(channel, *at));
+        self.channels[channel as usize].tidy();
+        behind.len()
+    }
+
+    /// Adds the event to what the channel delivers in this turn.
+    pub(crate) fn add_to_run(&mut self, channel: u32, broadcast: &Broadcast) {
         let local = &mut self.channels[channel as usize];
-        if local.epoch == epoch {
+        if local.run.is_empty() {
+            self.turn.touched.push(channel);
+        }
+        local.run.push(Arc::clone(&broadcast.frames));
+    }
+
+    /// Marks a subscription as lost and has its client listed by [`take_changed`](Self::take_changed).
+    pub(crate) fn lose(&mut self, channel: u32, at: u32) {
+        let local = &mut self.channels[channel as usize];
+        if !local.lose(at) {
             return;
         }
-        let followed = std::mem::replace(&mut local.epoch, epoch);
-        local.last = 0;
-        if followed != 0 {
-            for at in 0..local.members.len() {
-                if self.channels[channel as usize].members[at].is_positioned() {
-                    self.lose(channel, index(at));
-                }
-            }
+        self.counters.lost += 1;
+        let client_index = local.members[at as usize].client;
+        let client = &mut self.clients[client_index as usize];
+        if !std::mem::replace(&mut client.lost, true) {
+            self.changed.push(Slot { index: client_index, generation: client.generation });
         }
     }
-
-    /// Gives a new subscriber what was held for it.
-    pub(crate) fn release(&mut self, slot: Slot, channel: u32, at: u32, held: &[Broadcast]) {
-        let mut expected = None;
-        for broadcast in held {
-            let client = &mut self.clients[slot.index as usize];
-            let member = &mut self.channels[channel as usize].members[at as usize];
-            if member.is_before(broadcast.sequence, broadcast.stream) || broadcast.except == Some(slot) {
-                continue;
-            }
-            if let Some(mark) = broadcast.stream.filter(|_| member.is_positioned()) {
-                if mark.offset != expected.unwrap_or(member.offset) + 1 {
-                    return self.lose(channel, at);
-                }
-                expected = Some(mark.offset);
-            }
-            if !wants(member, &broadcast.frames) || client.ending.is_some() {
-                continue;
-            }
-            let variant = variant(member, &broadcast.frames);
-            match broadcast.frames.get(client.format, variant) {
-                Some(frame) => {
-                    self.turn.append_own(slot, &mut client.dirty, |out| out.extend_from_slice(frame));
-                    self.counters.deliveries += 1;
-                }
-                None if broadcast.frames.is_foreign_to_json() => {
-                    client.ending = Some(Ending::WrongFormat);
-                    self.changed.push(slot);
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Ends a positioned subscription's place in its stream: nothing more goes out, and the caller will learn of it.
-    pub(crate) fn lose(&mut self, channel: u32, at: u32) {
-        let member = &mut self.channels[channel as usize].members[at as usize];
-        if member.lose() {
-            self.lost += 1;
-            let client = member.client;
-            let generation = self.clients[client as usize].generation;
-            self.changed.push(Slot { index: client, generation });
-        }
-    }
-}
-
-/// Whether the subscription is for such events.
-fn wants(member: &Member, frames: &Frames) -> bool {
-    match (&member.filter, frames.as_publication()) {
-        (None, Some(_)) => true,
-        (Some(filter), Some(publication)) => filter.matches(&publication.tags),
-        (_, None) => !frames.is_of_presence() || member.hears_of_others(),
-    }
-}
-
-/// How the subscription gets a publication.
-const fn variant(member: &mut Member, frames: &Frames) -> Variant {
-    if !member.is_delta() {
-        return Variant::Plain;
-    }
-    if member.take_base() && frames.has_previous() { Variant::Patch } else { Variant::Full }
 }

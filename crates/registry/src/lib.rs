@@ -12,7 +12,9 @@
 //! use std::collections::VecDeque;
 //! use std::task::Poll;
 //! use throng_protocol::frame::MessageKind;
-//! use throng_registry::{ChannelRules, Subscription, Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, WireFormat};
+//! use throng_registry::{
+//!     ChannelRules, Fanout, Frames, OutboxLimits, QueueEntry, ShardTable, Subscription, WireFormat,
+//! };
 //!
 //! let fanout = Fanout::<()>::new(1, 64);
 //! let shard = fanout.shards().next().unwrap();
@@ -21,9 +23,10 @@
 //! // A client subscribes: the table knows the client, the directory only the shard.
 //! let ann = table.insert(WireFormat::Relay, Vec::new());
 //! let room = "relay:lobby".parse()?;
-//! table.enter(ann, &room, ChannelRules::default());
-//! fanout.directory().join(&room, shard);
-//! table.subscribe(ann, &room, Subscription::default(), |_| ());
+//! if table.enter(ann, &room, ChannelRules::default()) {
+//!     fanout.directory().join(&room, shard);
+//! }
+//! table.subscribe(ann, &room, Subscription::default(), |_reply| ())?;
 //!
 //! // A publication goes to the shard's queue, and from there to its subscribers.
 //! let ticket = fanout.reserve(&room).expect("the queue has room");
@@ -39,20 +42,26 @@
 //!     Poll::Ready(Ok(bytes))
 //! });
 //! assert_eq!(table.attachment(ann).unwrap(), b"\x81\x02hi");
-//! # Ok::<(), throng_protocol::ChannelNameError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backlog;
+mod chain;
 mod channel;
 mod deliver;
+mod delta;
 mod directory;
 mod fanout;
 mod frames;
 mod id;
-mod members;
+mod local;
+mod member;
 mod outbox;
+mod policy;
 mod queue;
-mod subscription;
+mod subscribe;
 mod table;
+mod track;
 mod turn;
 
 use channel::Channel;
@@ -60,7 +69,10 @@ pub use directory::{Client, Directory};
 pub use fanout::{Broadcast, Fanout, Ticket};
 pub use frames::{Frames, Variant, WireFormat};
 pub use id::{ClientId, ClientKey, ShardId, ShardSet, Slot};
-pub use outbox::OutboxLimits;
+pub use member::{Ended, Subscription};
+pub use outbox::{OutboxDepth, OutboxLimits};
+pub use policy::{ChannelRules, SlowPolicy};
 pub use queue::{Entry as QueueEntry, Reservation, ShardQueue};
-pub use subscription::{ChannelRules, Ended, SlowPolicy, StreamMark, Subscription};
-pub use table::{Ending, OutboxDepth, ShardTable, TableCounters};
+pub use subscribe::NotEntered;
+pub use table::{Ending, ShardTable, TableCounters};
+pub use track::StreamMark;

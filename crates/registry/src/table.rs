@@ -1,17 +1,18 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::io;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use slab::Slab;
 use throng_protocol::ChannelName;
 
-use crate::members::Pending;
-use crate::outbox::{Backlog, Tag};
-use crate::subscription::Member;
+use crate::backlog::{Backlog, Tag};
+use crate::local::LocalChannel;
+use crate::policy::Dropped;
+use crate::subscribe::Membership;
 use crate::turn::{NOT_DIRTY, Turn};
-use crate::{ChannelRules, Ended, Frames, OutboxLimits, Slot, SlowPolicy, WireFormat};
+use crate::{Ended, OutboxDepth, OutboxLimits, Slot, SlowPolicy, WireFormat};
 
 /// One shard's own half of the registry: its clients, their subscriptions and their outboxes.
 ///
@@ -28,22 +29,18 @@ pub struct ShardTable<A> {
     pub(crate) clients: Slab<Client<A>>,
     pub(crate) channels: Slab<LocalChannel>,
     pub(crate) by_name: HashMap<ChannelName, u32>,
-    pub(crate) pending: Vec<Pending>,
     pub(crate) turn: Turn,
     pub(crate) limits: OutboxLimits,
     pub(crate) backlog_bytes: usize,
     pub(crate) changed: Vec<Slot>,
     pub(crate) counters: TableCounters,
-    /// Publications that slow clients did not get, by the rules' group and policy.
-    pub(crate) dropped: Vec<[u64; SlowPolicy::COUNT]>,
+    pub(crate) dropped: Dropped,
     /// Scratch of a flush.
     pub(crate) dropped_now: Vec<Tag>,
     pub(crate) hasher: RandomState,
     next_generation: u32,
     pub(crate) next_serial: u32,
     pub(crate) subscriptions: usize,
-    /// Subscriptions that have lost their place and have not been ended yet.
-    pub(crate) lost: usize,
 }
 
 #[derive(Debug)]
@@ -58,46 +55,10 @@ pub(crate) struct Client<A> {
     pub(crate) allowance: usize,
     /// Whether the shard waits for everything to be written.
     pub(crate) watched: bool,
+    /// Whether a subscription was lost of which the shard has not been told.
+    pub(crate) lost: bool,
     pub(crate) subscriptions: Vec<Membership>,
     pub(crate) attachment: A,
-}
-
-/// A client's subscription: the channel, and the client's place among its members.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Membership {
-    pub(crate) channel: u32,
-    pub(crate) member: u32,
-}
-
-/// A channel that has, or is about to have, subscribers on this shard.
-#[derive(Debug)]
-pub(crate) struct LocalChannel {
-    pub(crate) name: ChannelName,
-    /// Its number, which no other channel of the shard ever has.
-    pub(crate) serial: u32,
-    pub(crate) rules: ChannelRules,
-    pub(crate) members: Vec<Member>,
-    /// Members that want to hear who joins and leaves.
-    pub(crate) listeners: usize,
-    /// Subscriptions that have been entered and wait for their position.
-    pub(crate) entering: usize,
-    /// The stream that its positioned members follow, as far as it is known; 0 for none.
-    pub(crate) epoch: u64,
-    /// Offset of the last publication that was delivered; 0 for none.
-    pub(crate) last: u64,
-    /// Out of use, and here only until the turn is flushed.
-    pub(crate) retired: bool,
-    /// What was delivered to the channel in this turn.
-    pub(crate) run: Vec<Arc<Frames>>,
-}
-
-/// What waits for one client.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct OutboxDepth {
-    /// Bytes, as they are charged to the client.
-    pub bytes: usize,
-    /// Frames.
-    pub messages: usize,
 }
 
 /// Why the table wants a client gone. The shard closes the connection when it learns of it.
@@ -110,10 +71,10 @@ pub enum Ending {
     Evicted,
     /// Its socket failed while being written to.
     WriteError(io::ErrorKind),
+    /// A publication came that a client of its format cannot read (3506).
+    WrongFormat,
     /// Handling it panicked.
     Panicked,
-    /// A publication cannot be sent in its format (3506).
-    WrongFormat,
 }
 
 impl Ending {
@@ -121,7 +82,7 @@ impl Ending {
     pub const fn is_slowness(self) -> bool {
         match self {
             Self::Slow | Self::Evicted => true,
-            Self::WriteError(_) | Self::Panicked | Self::WrongFormat => false,
+            Self::WriteError(_) | Self::WrongFormat | Self::Panicked => false,
         }
     }
 }
@@ -129,7 +90,7 @@ impl Ending {
 /// What a table has done since it was made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TableCounters {
-    /// Publications given to a subscriber's outbox.
+    /// Events given to a subscriber's outbox.
     pub deliveries: u64,
     /// Calls that wrote something to a socket.
     pub writes: u64,
@@ -137,6 +98,10 @@ pub struct TableCounters {
     pub bytes_written: u64,
     /// Clients ended because too much waited for them.
     pub slow: u64,
+    /// Subscriptions that lost a publication, all told of it.
+    pub lost: u64,
+    /// Subscriptions for which more came to be held, while they were made, than may be held.
+    pub overflowed: u64,
 }
 
 impl<A> ShardTable<A> {
@@ -147,19 +112,17 @@ impl<A> ShardTable<A> {
             clients: Slab::new(),
             channels: Slab::new(),
             by_name: HashMap::new(),
-            pending: Vec::new(),
             turn: Turn::default(),
             limits,
             backlog_bytes: 0,
             changed: Vec::new(),
             counters: TableCounters::default(),
-            dropped: Vec::new(),
+            dropped: Dropped::default(),
             dropped_now: Vec::new(),
             hasher: RandomState::new(),
             next_generation: 0,
             next_serial: 0,
             subscriptions: 0,
-            lost: 0,
         }
     }
 
@@ -174,6 +137,7 @@ impl<A> ShardTable<A> {
             backlog: None,
             allowance: 0,
             watched: false,
+            lost: false,
             subscriptions: Vec::new(),
             attachment,
         };
@@ -187,12 +151,10 @@ impl<A> ShardTable<A> {
         }
     }
 
-    /// Removes a client with all its subscriptions, those included that were still being made. Returns its attachment and what
-    /// ended.
+    /// Removes a client with all its subscriptions, also those that are being made. Returns its attachment and what ended.
     pub fn remove(&mut self, slot: Slot) -> Option<(A, Vec<(ChannelName, Ended)>)> {
-        self.client(slot)?;
-        let mut ended = self.unsubscribe_all(slot);
-        ended.extend(self.abandon_all(slot));
+        let subscriptions = std::mem::take(&mut self.client_mut(slot)?.subscriptions);
+        let ended = self.end_memberships(slot, subscriptions);
         let client = self.clients.remove(slot.index as usize);
         self.backlog_bytes -= client.backlog.map_or(0, |backlog| backlog.charged());
         if self.clients.is_empty() {
@@ -221,7 +183,8 @@ impl<A> ShardTable<A> {
         }
     }
 
-    /// Clients that were ended, or whose [`watch`](Self::watch) came to its end, since the last call.
+    /// Clients that were ended, that lost a publication (see [`take_lost`](Self::take_lost)), or whose [`watch`](Self::watch)
+    /// came to its end, since the last call.
     pub fn take_changed(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.changed)
     }
@@ -236,32 +199,14 @@ impl<A> ShardTable<A> {
         self.client(slot).and_then(|client| client.backlog.as_ref()).map_or(0, |backlog| backlog.charged())
     }
 
-    /// The clients for whom most waits, deepest first, at most `count` of them. Looks at all clients.
-    pub fn deepest(&self, count: usize) -> Vec<(Slot, OutboxDepth)> {
-        let depth = |(key, client): (usize, &Client<A>)| {
-            let backlog = client.backlog.as_ref()?;
-            let slot = Slot { index: index(key), generation: client.generation };
-            Some((slot, OutboxDepth { bytes: backlog.charged(), messages: backlog.messages() }))
-        };
-        let mut deepest: Vec<_> = self.clients.iter().filter_map(depth).collect();
-        deepest.sort_unstable_by_key(|(_, depth)| std::cmp::Reverse(depth.bytes));
-        deepest.truncate(count);
-        deepest
-    }
-
-    /// Publications that slow clients did not get, by [`ChannelRules::group`] and [`SlowPolicy`].
-    pub fn dropped(&self) -> &[[u64; SlowPolicy::COUNT]] {
-        &self.dropped
-    }
-
     /// Whether everything for the client has been written.
     pub fn is_flushed(&self, slot: Slot) -> bool {
         self.client(slot).is_none_or(|client| client.dirty == NOT_DIRTY && client.backlog.is_none())
     }
 
-    /// Whether some client has something to write in this turn.
+    /// Whether a client has something to write in this turn, or [`take_changed`](Self::take_changed) has something to tell.
     pub fn needs_flush(&self) -> bool {
-        !self.turn.is_empty()
+        !self.turn.is_empty() || !self.changed.is_empty()
     }
 
     /// The client's attachment.
@@ -282,6 +227,24 @@ impl<A> ShardTable<A> {
     /// How many clients, channels and subscriptions the shard has.
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.clients.len(), self.channels.len(), self.subscriptions)
+    }
+
+    /// The clients with the most waiting bytes, deepest first, at most `count`; those for whom nothing waits are not listed.
+    pub fn deepest(&self, count: usize) -> Vec<(Slot, OutboxDepth)> {
+        let depth = |(key, client): (usize, &Client<A>)| {
+            let slot = Slot { index: index(key), generation: client.generation };
+            client.backlog.as_ref().map(|backlog| (slot, backlog.depth()))
+        };
+        let mut depths: Vec<_> = self.clients.iter().filter_map(depth).collect();
+        depths.sort_unstable_by_key(|(_, depth)| Reverse(depth.bytes));
+        depths.truncate(count);
+        depths
+    }
+
+    /// Publications that were dropped because clients did not read, by [group](crate::ChannelRules::group) and by
+    /// [policy](crate::SlowPolicy::index). Under [`Disconnect`](crate::SlowPolicy::Disconnect) they went with their client.
+    pub fn dropped(&self) -> &[[u64; SlowPolicy::COUNT]] {
+        self.dropped.by_group()
     }
 
     /// Bytes that wait because sockets are full, of all clients.

@@ -8,10 +8,11 @@ use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::frames::Variant;
-use crate::outbox::{Backlog, Bounds, Tag};
-use crate::table::{Client, LocalChannel, index};
-use crate::{ChannelRules, Ending, Frames, ShardTable, Slot, SlowPolicy, WireFormat};
+use crate::backlog::{Backlog, Bounds, Tag};
+use crate::local::LocalChannel;
+use crate::member::Style;
+use crate::table::{Client, index};
+use crate::{Ending, Frames, ShardTable, Slot, SlowPolicy, Variant, WireFormat};
 
 pub(crate) const NOT_DIRTY: u32 = u32::MAX;
 
@@ -20,6 +21,9 @@ const SLICES: usize = 64;
 
 /// A scratch buffer that grew beyond this gives its memory back after the turn.
 const SCRATCH_BYTES: usize = 1 << 20;
+
+/// Entries of a list that is used anew for each client; beyond it memory is given back.
+const MOST_SCRATCH: usize = 1 << 12;
 
 /// A run longer than this is written from its frames, not from a merged copy.
 const MERGE_BYTES: usize = 256 << 10;
@@ -32,7 +36,8 @@ pub(crate) struct Turn {
     own: BytesMut,
     /// Channels with a run.
     pub(crate) touched: Vec<u32>,
-    merged: [Merged; 3],
+    /// By format and variant.
+    merged: [[Merged; 3]; 3],
 }
 
 /// A client with something to write, and what: in the order in which it happened.
@@ -46,14 +51,14 @@ struct Dirty {
 enum Segment {
     /// This part of the turn's own bytes.
     Own { from: u32, to: u32 },
-    /// These publications of a channel's run.
-    Run { channel: u32, from: u32, to: u32, variant: Variant },
+    /// These events of a channel's run.
+    Run { channel: u32, from: u32, to: u32, style: Style },
 }
 
 /// A run of one channel as the bytes of one format, made for the first of its clients and written for all.
 #[derive(Debug, Default)]
 struct Merged {
-    of: Option<Segment>,
+    of: Option<(u32, u32, u32)>,
     bytes: Vec<u8>,
 }
 
@@ -62,24 +67,24 @@ impl Turn {
         self.dirty.is_empty()
     }
 
-    /// Adds publication `position` of the channel's run to the client's segments.
+    /// Adds event `position` of the channel's run to the client's segments.
     pub(crate) fn append_run(
         &mut self,
         slot: Slot,
         dirty: &mut u32,
         channel: u32,
         position: u32,
-        variant: Variant,
+        style: Style,
     ) {
         let segments = self.segments(slot, dirty);
         match segments.last_mut() {
-            Some(Segment::Run { channel: last, to, variant: same, .. })
-                if *last == channel && *to == position && *same == variant =>
+            Some(Segment::Run { channel: last, to, style: as_last, .. })
+                if *last == channel && *to == position && *as_last == style =>
             {
                 *to += 1;
             }
             Some(_) | None => {
-                segments.push(Segment::Run { channel, from: position, to: position + 1, variant });
+                segments.push(Segment::Run { channel, from: position, to: position + 1, style });
             }
         }
     }
@@ -148,8 +153,8 @@ impl<A> ShardTable<A> {
             bytes: self.limits.client_bytes.max(client.allowance),
             messages: self.limits.client_messages,
         };
-        let (channels, hasher) = (&self.channels, &self.hasher);
-        let pieces = Pieces { channels, own: &self.turn.own, format: client.format, bounds, hasher };
+        let (channels, own, hasher) = (&self.channels, &self.turn.own, &self.hasher);
+        let pieces = Pieces { channels, own, format: client.format, hasher };
         let mut out = Output { write, writes: 0, bytes: 0, dropped: std::mem::take(&mut self.dropped_now) };
         let outcome = match &mut client.backlog {
             Some(backlog) => {
@@ -158,74 +163,53 @@ impl<A> ShardTable<A> {
             }
             None => out.direct(client, segments, &pieces, &mut self.turn.merged),
         };
-        let mut dropped = out.dropped;
-        self.counters.writes += out.writes;
-        self.counters.bytes_written += out.bytes;
-        if !dropped.is_empty() {
-            self.account(slot, &mut dropped);
+        let mut over = false;
+        // What a client that must go is told at its end may exceed the bounds: it is one close frame.
+        if client.ending.is_none()
+            && outcome.is_ok()
+            && let Some(backlog) = &mut client.backlog
+        {
+            backlog.shed(bounds, &mut out.dropped);
+            over = backlog.exceeds(bounds);
         }
-        self.dropped_now = dropped;
-        let client = &mut self.clients[slot.index as usize];
         client.backlog.take_if(|backlog| backlog.is_empty());
         if client.backlog.is_none() && std::mem::take(&mut client.watched) {
             self.changed.push(slot);
         }
-        let over = client.backlog.as_ref().is_some_and(|backlog| backlog.exceeds(bounds));
+        self.counters.writes += out.writes;
+        self.counters.bytes_written += out.bytes;
+        self.account(slot, out.dropped);
         match outcome {
             Err(kind) => Some(Ending::WriteError(kind)),
-            // What a client that must go is told at its end may exceed the bounds: it is one close frame.
-            Ok(()) if over && client.ending.is_none() => Some(Ending::Slow),
-            Ok(()) => None,
+            Ok(()) => over.then_some(Ending::Slow),
         }
     }
 
-    /// Counts what was dropped for a client, and has those of its subscriptions know that need to.
-    fn account(&mut self, slot: Slot, dropped: &mut Vec<Tag>) {
-        for tag in dropped.iter() {
-            self.count_dropped(tag.rules, 1);
-        }
+    /// Counts what was dropped for a client, and has its subscriptions know that need to.
+    fn account(&mut self, slot: Slot, mut dropped: Vec<Tag>) {
+        dropped.iter().for_each(|tag| self.dropped.count(tag.rules));
         dropped.sort_unstable_by_key(|tag| tag.channel);
         dropped.dedup_by_key(|tag| tag.channel);
         for tag in dropped.drain(..) {
-            let Some((channel, member)) = self.member_of(slot, tag.channel) else { continue };
-            let at = index(member);
-            let member = &mut self.channels[channel].members[member];
-            // Where only the newest waits, it waits whole.
-            let broken = member.is_delta() && tag.rules.slow != SlowPolicy::KeepLatest;
-            if !member.is_positioned() && !member.is_delta() {
-                continue;
-            }
+            let Some((channel, at)) = self.member_of(slot, tag.channel) else { continue };
+            let member = &mut self.channels[channel as usize].members[at as usize];
             member.forget_base();
-            let lost = member.is_positioned() && !member.is_lost();
-            if lost {
-                self.lose(index(channel), at);
-            }
-            if lost || broken {
-                let backlog = self.clients[slot.index as usize].backlog.as_mut();
-                let count = backlog.map_or(0, |backlog| backlog.purge(tag.channel));
-                self.count_dropped(tag.rules, count);
+            if member.is_positioned() {
+                self.lose(channel, at);
             }
         }
-    }
-
-    fn count_dropped(&mut self, rules: ChannelRules, count: u64) {
-        let group = usize::from(rules.group);
-        if self.dropped.len() <= group {
-            self.dropped.resize(group + 1, [0; SlowPolicy::COUNT]);
-        }
-        self.dropped[group][rules.slow as usize] += count;
+        dropped.shrink_to(MOST_SCRATCH);
+        self.dropped_now = dropped;
     }
 
     /// Marks a client as one that must go, once, and lets go of what waits for it.
-    fn end(&mut self, slot: Slot, ending: Ending) {
+    pub(crate) fn end(&mut self, slot: Slot, ending: Ending) {
         let Some(client) = self.clients.get_mut(slot.index as usize) else { return };
         if let Some(backlog) = &mut client.backlog {
             let before = backlog.charged();
-            match ending {
-                Ending::Evicted => **backlog = Backlog::default(),
-                Ending::Slow | Ending::WriteError(_) | Ending::Panicked | Ending::WrongFormat => {
-                    backlog.abandon();
-                }
+            backlog.abandon(&mut self.dropped);
+            if ending == Ending::Evicted {
+                **backlog = Backlog::default();
             }
             self.backlog_bytes -= before - backlog.charged();
             client.backlog.take_if(|backlog| backlog.is_empty());
@@ -257,7 +241,7 @@ impl<A> ShardTable<A> {
                 self.channels.remove(channel as usize);
             }
         }
-        for merged in &mut turn.merged {
+        for merged in turn.merged.iter_mut().flatten() {
             merged.of = None;
             merged.bytes.clear();
             merged.bytes.shrink_to(SCRATCH_BYTES);
@@ -275,7 +259,6 @@ struct Pieces<'a> {
     channels: &'a Slab<LocalChannel>,
     own: &'a BytesMut,
     format: WireFormat,
-    bounds: Bounds,
     hasher: &'a RandomState,
 }
 
@@ -294,46 +277,65 @@ impl<'a> Pieces<'a> {
     fn slices(&self, segment: Segment) -> impl Iterator<Item = &'a [u8]> {
         let (own, run) = match segment {
             Segment::Own { from, to } => (Some(&self.own[from as usize..to as usize]), None),
-            Segment::Run { channel, from, to, variant } => (None, Some(self.run(channel, from, to, variant))),
+            Segment::Run { channel, from, to, style } => {
+                (None, Some(self.run(channel, from, to, style.variant)))
+            }
         };
         own.into_iter().chain(run.into_iter().flatten().map(|frame| &frame[..]))
     }
 
     /// Puts the segments without their first `written` bytes into the backlog: shared frames by reference, own bytes copied.
+    /// What they replace there is listed in `dropped`.
     fn keep(&self, segments: &[Segment], mut written: usize, backlog: &mut Backlog, dropped: &mut Vec<Tag>) {
-        let mut keep = |frame: &Bytes, tag: Option<Tag>, instead: Option<&Bytes>| {
-            if written >= frame.len() {
-                written -= frame.len();
-            } else if written > 0 {
-                backlog.push(frame.clone(), tag, self.bounds, dropped);
-                backlog.advance(std::mem::take(&mut written));
-            } else {
-                backlog.push(instead.unwrap_or(frame).clone(), tag, self.bounds, dropped);
-            }
-        };
         for segment in segments {
             match *segment {
                 Segment::Own { from, to } => {
-                    keep(&Bytes::copy_from_slice(&self.own[from as usize..to as usize]), None, None);
+                    let own = &self.own[from as usize..to as usize];
+                    if let Some(half) = unwritten(own, &mut written) {
+                        backlog.push(Bytes::copy_from_slice(own), None, dropped);
+                        backlog.advance(half);
+                    }
                 }
-                Segment::Run { channel, from, to, variant } => {
+                Segment::Run { channel, from, to, style } => {
                     let Some(local) = self.channels.get(channel as usize) else { continue };
-                    let (serial, rules) = (local.serial, local.rules);
-                    let latest = rules.slow == SlowPolicy::KeepLatest;
                     for frames in self.events(channel, from, to) {
-                        let Some(frame) = frames.get(self.format, variant) else { continue };
-                        let key = if latest { frames.key(self.hasher) } else { 0 };
-                        let tag = Tag { channel: serial, rules, key };
-                        let tag = frames.as_publication().map(|_| tag);
+                        let Some(frame) = frames.get(self.format, style.variant) else { continue };
+                        let Some(half) = unwritten(frame, &mut written) else { continue };
+                        let tag = self.tag(local, frames, style);
                         // What came before it may be dropped, so that it cannot be a patch.
-                        let whole = latest && variant == Variant::Patch;
-                        let instead = whole.then(|| frames.get(self.format, Variant::Full)).flatten();
-                        keep(frame, tag, instead);
+                        let whole = half == 0
+                            && style.variant == Variant::Patch
+                            && local.rules.slow == SlowPolicy::KeepLatest;
+                        let whole = whole.then(|| frames.get(self.format, Variant::Full)).flatten();
+                        backlog.push(whole.unwrap_or(frame).clone(), tag, dropped);
+                        backlog.advance(half);
                     }
                 }
             }
         }
+        // A subscription that lost a publication may have got more behind it.
+        for at in 0..dropped.len() {
+            if dropped[at].style.positioned {
+                backlog.purge(dropped[at].channel, dropped);
+            }
+        }
     }
+
+    fn tag(&self, local: &LocalChannel, frames: &Frames, style: Style) -> Option<Tag> {
+        let rules = local.rules;
+        let key = if rules.slow == SlowPolicy::KeepLatest { frames.key(self.hasher) } else { 0 };
+        frames.is_publication().then_some(Tag { channel: local.serial, rules, key, style })
+    }
+}
+
+/// How many of the frame's bytes are written, of which `written` counts those of this one and of what follows it; `None` if
+/// all of them are.
+fn unwritten(frame: &[u8], written: &mut usize) -> Option<usize> {
+    if *written >= frame.len() {
+        *written -= frame.len();
+        return None;
+    }
+    Some(std::mem::take(written))
 }
 
 /// A socket's write function and what went through it.
@@ -341,6 +343,7 @@ struct Output<'w, W> {
     write: &'w mut W,
     writes: u64,
     bytes: u64,
+    /// Publications that were dropped on the way.
     dropped: Vec<Tag>,
 }
 
@@ -368,17 +371,18 @@ impl<W> Output<'_, W> {
         client: &mut Client<A>,
         segments: &[Segment],
         pieces: &Pieces<'_>,
-        merged: &mut [Merged; 3],
+        merged: &mut [[Merged; 3]; 3],
     ) -> Result<(), io::ErrorKind>
     where
         W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     {
         let merged = match segments {
             [] => return Ok(()),
-            &[run @ Segment::Run { from, to, .. }] if to - from > 1 => {
-                merged[client.format as usize].fill(run, pieces)
+            &[Segment::Run { channel, from, to, style }] if to - from > 1 => {
+                let merged = &mut merged[client.format as usize][style.variant as usize];
+                merged.fill((channel, from, to), style.variant, pieces)
             }
-            _ => None,
+            [Segment::Run { .. } | Segment::Own { .. }, ..] => None,
         };
         let (written, total) = match merged {
             Some(bytes) => (self.write(&mut client.attachment, &[IoSlice::new(bytes)])?, bytes.len()),
@@ -444,13 +448,15 @@ impl<W> Output<'_, W> {
 
 impl Merged {
     /// The run's bytes in one piece, or `None` if they are too many to be worth a copy.
-    fn fill(&mut self, run: Segment, pieces: &Pieces<'_>) -> Option<&[u8]> {
+    fn fill(&mut self, run: (u32, u32, u32), variant: Variant, pieces: &Pieces<'_>) -> Option<&[u8]> {
         if self.of != Some(run) {
             self.of = Some(run);
             self.bytes.clear();
-            let total: usize = pieces.slices(run).map(<[u8]>::len).sum();
+            let (channel, from, to) = run;
+            let frames = || pieces.run(channel, from, to, variant);
+            let total: usize = frames().map(Bytes::len).sum();
             if total <= MERGE_BYTES {
-                pieces.slices(run).for_each(|slice| self.bytes.extend_from_slice(slice));
+                frames().for_each(|frame| self.bytes.extend_from_slice(frame));
             }
         }
         (!self.bytes.is_empty()).then_some(&self.bytes)

@@ -120,7 +120,7 @@ impl Shard<'_> {
         let subscription = Subscription { sequence: start, ..Subscription::default() };
         let reply = format!("sub {number} {start}");
         let encode = |out: &mut _| encode_into(Opcode::Text, reply.as_bytes(), out);
-        self.table.subscribe(slot, &name, subscription, encode);
+        self.table.subscribe(slot, &name, subscription, encode).unwrap();
     }
 
     fn unsubscribe(&mut self, slot: Slot, number: usize) {

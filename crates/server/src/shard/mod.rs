@@ -255,15 +255,16 @@ impl Shard {
             Ok(()) => self.node.engine().position(room, None).await,
             Err(error) => Err(error),
         };
-        let unused = match &position {
+        match &position {
             Ok(start) => {
                 let subscription = Subscription { sequence: start.sequence.get(), ..Subscription::default() };
-                self.table.borrow_mut().subscribe(slot, room, subscription, |_| ())
+                // A client that has gone meanwhile took its entry along.
+                let _ = self.table.borrow_mut().subscribe(slot, room, subscription, |_| ());
             }
-            Err(_) => self.table.borrow_mut().abandon(slot, room) && is_in,
-        };
-        if unused {
-            self.node.leave(room, self.id);
+            Err(_) if self.table.borrow_mut().abandon(slot, room) && is_in => {
+                self.node.leave(room, self.id);
+            }
+            Err(_) => {}
         }
         position.map(|_| ())
     }

@@ -111,13 +111,14 @@ impl Shard {
                 tracing::warn!(connection = %client, %error, "the client is not listed in a channel's presence");
             }
         }
-        let unused = {
+        let subscribed = {
             let mut table = self.table.borrow_mut();
             table.subscribe(slot, channel, subscription, |out| reply(out, result))
         };
         self.wake_turn();
-        if unused {
-            self.node.leave(channel, self.id);
+        // A client that has gone meanwhile took its entry along.
+        if subscribed.is_err() {
+            return;
         }
         if let Some((_, info)) = member
             && plan.announced
