@@ -1,8 +1,9 @@
 //! What the server counts, and the Prometheus text of it (exposition format 0.0.4).
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::http::ApiCounts;
 use crate::node::Node;
 
 /// A number that threads add to or set. Its order towards other memory does not matter.
@@ -131,6 +132,7 @@ pub(crate) struct Metrics {
     /// Positioned subscriptions that lost a publication.
     pub(crate) positions_lost: Number,
     recoveries: [Number; Recovery::ALL.len()],
+    pub(crate) api: ApiCounts,
     pub(crate) panics: Number,
     pub(crate) shards_alive: Number,
 }
@@ -149,6 +151,7 @@ impl Metrics {
             announcements_dropped: Number::default(),
             positions_lost: Number::default(),
             recoveries: Default::default(),
+            api: ApiCounts::default(),
             panics: Number::default(),
             shards_alive: Number::default(),
         }
@@ -203,6 +206,9 @@ pub(crate) fn render(node: &Node) -> String {
     losses(&mut page, node);
     streams(&mut page, node);
     state(&mut page, node);
+    if node.settings.http_api_enabled() {
+        metrics.api.render(&mut page);
+    }
     page.0
 }
 
@@ -267,7 +273,7 @@ fn losses(page: &mut Page, node: &Node) {
         let policy = namespace.rules.slow as usize;
         let count = metrics.shards.iter().filter_map(|shard| shard.dropped.get(index)?.get(policy));
         let labels = [("namespace", namespace.name.as_str()), ("policy", SLOW_POLICIES[policy])];
-        page.sample("throng_publications_dropped_total", &labels, count.map(Number::get).sum());
+        page.sample("throng_publications_dropped_total", &labels, count.map(Number::get).sum::<u64>());
     }
     page.family("throng_recoveries_total", "counter", "Recoveries, by how they ended.");
     for (outcome, label) in Recovery::ALL {
@@ -379,19 +385,20 @@ fn state(page: &mut Page, node: &Node) {
     }
 }
 
-struct Page(String);
+/// The exposition text as it grows.
+pub(crate) struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes everything");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{text}\"")).collect();
         writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")).expect("a string takes everything");
     }
 
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+    pub(crate) fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.family(name, kind, help);
         writeln!(self.0, "{name} {value}").expect("a string takes everything");
     }

@@ -32,6 +32,8 @@ choice! {
         Refresh(RefreshRequest) = 15 "refresh",
         /// Lists the channels that have subscribers.
         Channels(ChannelsRequest) = 16 "channels",
+        /// Lists the clients for whom most waits. An extension of throng.
+        SlowClients(SlowClientsRequest) = 100 "slow_clients",
     }
 }
 
@@ -215,6 +217,12 @@ message! {
         pub method: String = 1,
         /// The arguments: any JSON.
         pub params: Payload = 2,
+    }
+
+    /// Asks for the clients for whom most waits.
+    pub struct SlowClientsRequest {
+        /// Most clients wanted, at most 1,000; 0 for 10.
+        pub limit: u32 = 1,
     }
 
     /// Asks for the channels that have subscribers.

@@ -37,6 +37,8 @@ choice! {
         Refresh(RefreshResult) = 15 "refresh",
         /// The channels.
         Channels(ChannelsResult) = 16 "channels",
+        /// The clients for whom most waits.
+        SlowClients(SlowClientsResult) = 100 "slow_clients",
     }
 }
 
@@ -108,6 +110,8 @@ message! {
         pub offset: u64 = 4,
         /// Labels set by the publisher.
         pub tags: BTreeMap<String, String> = 5,
+        /// The application's data in standard Base64, in place of `data`, if it is not JSON. An extension of throng.
+        pub b64data: String = 100,
     }
 
     /// The channels that have subscribers.
@@ -120,6 +124,24 @@ message! {
     pub struct ChannelInfo {
         /// Subscribed connections.
         pub num_clients: u32 = 1,
+    }
+
+    /// The clients for whom most waits.
+    pub struct SlowClientsResult {
+        /// The clients, the one for whom most waits first; those for whom nothing waits are left out.
+        pub clients: Vec<SlowClient> = 1 always,
+    }
+
+    /// A client that is sent more than it takes.
+    pub struct SlowClient {
+        /// Id of the connection.
+        pub client: String = 1 always,
+        /// The user; empty for an anonymous one.
+        pub user: String = 2 always,
+        /// Bytes that wait for it.
+        pub bytes: u64 = 3 always,
+        /// Messages that wait for it.
+        pub messages: u64 = 4 always,
     }
 
     /// What the nodes tell.
@@ -211,7 +233,7 @@ impl<E: Into<ApiError>> From<Result<PublishResult, E>> for PublishResponse {
 impl From<crate::Publication> for Publication {
     fn from(publication: crate::Publication) -> Self {
         let crate::Publication { data, info, offset, tags, .. } = publication;
-        Self { data, info, offset, tags }
+        Self { data, info, offset, tags, b64data: String::new() }
     }
 }
 

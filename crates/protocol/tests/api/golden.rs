@@ -168,10 +168,11 @@ fn questions_about_a_channel() {
         info: Some(info()),
         offset: 6,
         tags: BTreeMap::from([("k".into(), "v".into())]),
+        b64data: "/w==".into(),
     };
     check_result(
         HistoryResult { publications: vec![full, Publication::default()], epoch: "xyz".into(), offset: 6 },
-        r#"{"publications":[{"data":1,"info":{"user":"42","client":"c1","conn_info":{"n":1},"chan_info":[]},"offset":6,"tags":{"k":"v"}},{}],"epoch":"xyz","offset":6}"#,
+        r#"{"publications":[{"data":1,"info":{"user":"42","client":"c1","conn_info":{"n":1},"chan_info":[]},"offset":6,"tags":{"k":"v"},"b64data":"/w=="},{}],"epoch":"xyz","offset":6}"#,
     );
     check_result(HistoryResult::default(), r#"{"publications":[],"epoch":"","offset":0}"#);
     check_result(HistoryRemoveResult {}, "{}");
@@ -211,6 +212,14 @@ fn questions_about_no_channel() {
         r#"{"nodes":[{"uid":"u","name":"n","version":"0.1","num_clients":1,"num_users":2,"num_channels":3,"uptime":4,"metrics":{"interval":60,"items":{"m":-1.5}},"process":{"cpu":12.25,"rss":5},"num_subs":6},{"uid":"","name":"","version":"","num_clients":0,"num_users":0,"num_channels":0,"num_subs":0}]}"#,
     );
     check_result(InfoResult::default(), r#"{"nodes":[]}"#);
+
+    check_request(SlowClientsRequest { limit: 3 }, r#"{"limit":3}"#);
+    let slow = SlowClient { client: "c1".into(), user: "42".into(), bytes: 9, messages: 2 };
+    check_result(
+        SlowClientsResult { clients: vec![slow, SlowClient::default()] },
+        r#"{"clients":[{"client":"c1","user":"42","bytes":9,"messages":2},{"client":"","user":"","bytes":0,"messages":0}]}"#,
+    );
+    check_result(SlowClientsResult::default(), r#"{"clients":[]}"#);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn commands(body: &str) -> Vec<Result<ApiCommand, ErrorCode>> {
 }
 
 #[test]
-fn methods_are_those_of_the_reference() {
+fn methods_are_those_of_the_reference_and_one_of_ours() {
     let methods: Vec<_> = ApiRequest::methods().collect();
     let expected = [
         "publish",
@@ -44,6 +44,7 @@ fn methods_are_those_of_the_reference() {
         "rpc",
         "refresh",
         "channels",
+        "slow_clients",
         "batch",
     ];
     assert_eq!(methods, expected);

@@ -128,6 +128,7 @@ fn command() -> BoxedStrategy<ApiCommand> {
             }
         ),
         text().prop_map(|pattern| ChannelsRequest { pattern }.into()),
+        any::<u32>().prop_map(|limit| SlowClientsRequest { limit }.into()),
     ]
     .boxed()
 }
@@ -168,8 +169,8 @@ fn info() -> impl Strategy<Value = ClientInfo> {
 }
 
 fn publication() -> impl Strategy<Value = Publication> {
-    (payload(), option::of(info()), any::<u64>(), map(text()))
-        .prop_map(|(data, info, offset, tags)| Publication { data, info, offset, tags })
+    (payload(), option::of(info()), any::<u64>(), map(text()), text())
+        .prop_map(|(data, info, offset, tags, b64data)| Publication { data, info, offset, tags, b64data })
 }
 
 prop_compose! {
@@ -181,6 +182,15 @@ prop_compose! {
     ) -> NodeInfo {
         NodeInfo { uid, name, version, num_clients, num_users, num_channels, uptime, metrics, process, num_subs }
     }
+}
+
+fn slow() -> impl Strategy<Value = SlowClient> {
+    (text(), text(), any::<(u64, u64)>()).prop_map(|(client, user, (bytes, messages))| SlowClient {
+        client,
+        user,
+        bytes,
+        messages,
+    })
 }
 
 fn reply() -> BoxedStrategy<ApiReply> {
@@ -202,6 +212,7 @@ fn reply() -> BoxedStrategy<ApiReply> {
         Just(RefreshResult {}.into()),
         map(any::<u32>().prop_map(|num_clients| ChannelInfo { num_clients }))
             .prop_map(|channels| ChannelsResult { channels }.into()),
+        vec(slow(), 0..3).prop_map(|clients| SlowClientsResult { clients }.into()),
     ]
     .boxed()
 }

@@ -5,7 +5,6 @@ use std::{ops::RangeInclusive, time::Duration};
 use super::{
     field::{Field, Key, key},
     rules,
-    settings::Settings,
 };
 
 /// Sizes and counts have an upper end, too, so that a slip of the finger does not switch a limit off.
@@ -91,6 +90,8 @@ pub(super) static KEYS: &[Key] = &[
     key("http_api.error_mode", Field::ErrorMode(|s| &mut s.http_api.error_mode_transport)),
     key("http_api.body_size_limit", Field::Count(BYTES, |s| &mut s.http_api.body_size_limit)),
     key("http_api.max_concurrent_requests", Field::Count(COUNT, |s| &mut s.http_api.max_concurrent_requests)),
+    key("http_api.request_timeout", Field::Duration(SHORT, |s| &mut s.http_api.request_timeout)),
+    key("http_api.idle_timeout", Field::Duration(SHORT, |s| &mut s.http_api.idle_timeout)),
     key("rpc.ping.enabled", Field::Switch(|s| &mut s.rpc.ping.enabled)),
     key("rpc.ping.method", Field::Free(|s| &mut s.rpc.ping.method)),
     key("relay.enabled", Field::Toggle(|s| &mut s.relay.enabled)),
@@ -122,6 +123,7 @@ impl Key {
 mod tests {
     use super::*;
     use crate::config::LogFormat;
+    use crate::config::Settings;
     use crate::config::value::Value;
     use std::net::{IpAddr, Ipv4Addr};
 

@@ -53,20 +53,8 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
         let found = settings.websocket.handler_prefix.clone();
         refuse("websocket.handler_prefix", None, Problem::Collision { found, other });
     }
-    let api = &settings.http_api.handler_prefix;
-    let protocol = &settings.websocket.handler_prefix;
-    let nested =
-        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if let Some(other) = hidden_endpoint(api) {
-        refuse("http_api.handler_prefix", None, Problem::Collision { found: api.clone(), other });
-    } else if nested(api, protocol) || nested(protocol, api) {
-        let (found, other) = (api.clone(), "websocket.handler_prefix");
-        refuse("http_api.handler_prefix", Some(other), Problem::Collision { found, other });
-    }
-    if settings.http_api.insecure && !settings.listens_on_loopback() {
-        let found = settings.http_server.address.to_string();
-        refuse("http_api.insecure", Some("http_server.address"), Problem::OpenApi { found });
-    }
+    broken.extend(api(settings));
+    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
     for (key, size, other, limit, why) in [
         (
             "websocket.message_size_limit",
@@ -94,6 +82,27 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
             let (found, other_found) = (size.to_string(), limit.to_string());
             refuse(key, Some(other), Problem::Above { found, other, other_found, why });
         }
+    }
+    broken
+}
+
+/// What is wrong with where the server API is, and who may call it.
+fn api(settings: &Settings) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
+    let api = &settings.http_api.handler_prefix;
+    let protocol = &settings.websocket.handler_prefix;
+    let nested =
+        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(other) = hidden_endpoint(api) {
+        refuse("http_api.handler_prefix", None, Problem::Collision { found: api.clone(), other });
+    } else if nested(api, protocol) || nested(protocol, api) {
+        let (found, other) = (api.clone(), "websocket.handler_prefix");
+        refuse("http_api.handler_prefix", Some(other), Problem::Collision { found, other });
+    }
+    if settings.http_api.insecure && !settings.listens_on_loopback() {
+        let found = settings.http_server.address.to_string();
+        refuse("http_api.insecure", Some("http_server.address"), Problem::OpenApi { found });
     }
     broken
 }

@@ -287,6 +287,10 @@ pub struct HttpApi {
     pub body_size_limit: usize,
     /// Requests that may be answered at once; more get 503. Default 256.
     pub max_concurrent_requests: usize,
+    /// Time within which a request must be there and is answered. Default 10 s.
+    pub request_timeout: Duration,
+    /// Time a connection of a caller may be idle between two requests. Default 60 s.
+    pub idle_timeout: Duration,
 }
 
 impl Default for HttpApi {
@@ -298,6 +302,8 @@ impl Default for HttpApi {
             error_mode_transport: false,
             body_size_limit: 1 << 20,
             max_concurrent_requests: 256,
+            request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -312,6 +318,8 @@ impl fmt::Debug for HttpApi {
             .field("error_mode_transport", &self.error_mode_transport)
             .field("body_size_limit", &self.body_size_limit)
             .field("max_concurrent_requests", &self.max_concurrent_requests)
+            .field("request_timeout", &self.request_timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .finish()
     }
 }

@@ -94,7 +94,6 @@ const TOKENS: &str = "tokens";
 const HISTORY: &str = "history";
 const PRESENCE: &str = "presence";
 const PROXIES: &str = "event proxies";
-const USERS: &str = "users";
 const COMPRESSION: &str = "compression";
 const SSE: &str = "the SSE transport";
 const HTTP_STREAM: &str = "the HTTP streaming transport";

@@ -1,5 +1,8 @@
 //! What the server answers to plain HTTP requests: the chat page, health, and metrics.
 
+mod api;
+mod query;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
@@ -7,6 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request};
 use http_body_util::Full;
+
+pub(crate) use api::{Api, ApiCounts, Call};
+pub(crate) use query::percent_decode;
 
 use crate::metrics;
 use crate::node::Node;
@@ -26,9 +32,8 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers a request that asks for no WebSocket.
 pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
-    let hosts = request.headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version >= Version::HTTP_11) {
-        return text(StatusCode::BAD_REQUEST, "one Host header is needed\n");
+    if lacks_host(request) {
+        return host_is_needed();
     }
     let settings = &node.settings;
     let path = request.uri.path();
@@ -52,10 +57,20 @@ pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
 }
 
 /// A short answer for people.
-pub(crate) fn text(status: StatusCode, message: &'static str) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, message: impl Into<Bytes>) -> Response<Body> {
     let mut response = content_of(PLAIN, message.into());
     *response.status_mut() = status;
     response
+}
+
+/// Whether it is unclear which host a request is for.
+fn lacks_host(request: &request::Parts) -> bool {
+    let hosts = request.headers.get_all(HOST).iter().count();
+    hosts > 1 || (hosts == 0 && request.version >= Version::HTTP_11)
+}
+
+fn host_is_needed() -> Response<Body> {
+    text(StatusCode::BAD_REQUEST, "one Host header is needed\n")
 }
 
 fn content_of(kind: &'static str, content: Bytes) -> Response<Body> {

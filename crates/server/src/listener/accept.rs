@@ -1,28 +1,32 @@
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::header::{CONNECTION, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming as RequestBody;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
+use hyper::body::{Body as _, Incoming as RequestBody};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use throng_registry::ClientId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Refusal;
 use super::held::Held;
+use super::visit::{Ended, Visit, attend, part};
 use super::{Admission, Seat, Upgrade, is_upgrade, upgrade};
 use crate::config::AllowedOrigins;
-use crate::http::{self as pages, Body, text};
+use crate::http::{self as pages, Api, Body, Call, text};
 use crate::memory::Crowd;
 use crate::metrics::Handshake;
 use crate::node::Node;
@@ -47,6 +51,8 @@ struct Front {
     origins: AllowedOrigins,
     refusals: Arc<Semaphore>,
     crowd: Crowd,
+    api: Api,
+    stop: CancellationToken,
 }
 
 /// Accepts connections until `stop` is cancelled. Their tasks run in `tasks`.
@@ -57,13 +63,16 @@ pub(crate) async fn run(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
+    let address = listener.local_addr().unwrap_or(node.settings.listen_address());
     let origins = AllowedOrigins::new(node.settings.client.allowed_origins.as_deref());
     let front = Arc::new(Front {
+        api: Api::new(Arc::clone(&node), address),
         node,
         admission,
         origins,
         refusals: Arc::new(Semaphore::new(REFUSALS)),
         crowd: Crowd::default(),
+        stop: stop.clone(),
     });
     loop {
         let accepted = tokio::select! {
@@ -72,8 +81,7 @@ pub(crate) async fn run(
         };
         match accepted {
             Ok((socket, peer)) => {
-                let serving = stop.clone().run_until_cancelled_owned(Arc::clone(&front).serve(socket, peer));
-                tasks.spawn(serving);
+                tasks.spawn(Arc::clone(&front).serve(socket, peer));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -108,70 +116,71 @@ impl Front {
         }
     }
 
-    /// Answers the one request of a connection, which may become a WebSocket by it.
+    /// Answers the request of a connection, which may become a WebSocket by it. One that brings a key for the API may be followed
+    /// by others.
     async fn serve_http(&self, socket: TcpStream, peer: SocketAddr, admitted: Result<Seat, Refusal>) {
         let client = ClientId::random();
-        let id = HeaderValue::from_str(&client.to_string()).expect("a UUID is a valid header value");
-        let granted = Arc::new(OnceLock::new());
         let refusal = admitted.as_ref().err().copied();
-        let service = service_fn(|request: Request<RequestBody>| {
-            let mut response = match refusal {
-                Some(refusal) => refused(refusal),
-                None => self.answer(request, client, &granted),
-            };
-            let headers = response.headers_mut();
-            headers.insert(X_REQUEST_ID, id.clone());
-            // One answer a connection: one that is not read must not hold the seat behind further requests.
-            headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
-            ready(Ok::<_, Infallible>(response))
-        });
         let patience = match refusal {
             Some(_) => REFUSAL_PATIENCE,
             None => self.node.settings.websocket.handshake_timeout,
         };
         // Buffers are made for those who speak, not for those who merely hold a connection open.
-        if tokio::time::timeout(patience, socket.peek(&mut [0])).await.is_err() {
+        let asked = self.stop.run_until_cancelled(timeout(patience, socket.peek(&mut [0]))).await;
+        if !matches!(asked, Some(Ok(_))) {
             return tracing::debug!(connection = %client, %peer, "no request came");
         }
         // Nagle's algorithm would hold back single messages; that it cannot be turned off is no reason to refuse.
         let _ = socket.set_nodelay(true);
+        let granted = Arc::new(OnceLock::new());
         let held = Held::new(socket, Arc::clone(&granted));
-        let serving = self.http(patience).serve_connection(held, service).without_shutdown();
-        let Ok(served) = tokio::time::timeout(2 * patience, serving).await else {
-            return tracing::debug!(connection = %client, %peer, "the answer was not read in time");
-        };
-        match (served, granted.get(), admitted) {
-            (Ok(parts), Some(route), Ok(seat)) => {
-                let (socket, answer) = parts.io.into_parts();
+        let visit = Visit::until(Instant::now() + patience);
+        let guest = Guest { front: self, client, refusal, patience, granted, visit };
+        let service = service_fn(|request| guest.respond(request));
+        let mut connection = self.http().serve_connection(held, service);
+        match attend(&mut connection, &guest.visit, &self.stop, self.node.settings.shutdown.timeout).await {
+            Ended::Served(Ok(())) => {}
+            Ended::Served(Err(error)) => {
+                return tracing::debug!(connection = %client, %peer, %error, "HTTP ended");
+            }
+            Ended::Late => return tracing::debug!(connection = %client, %peer, "its time for HTTP was over"),
+            Ended::Stopped => return,
+        }
+        let parts = connection.into_parts();
+        let (socket, answer) = parts.io.into_parts();
+        match (guest.granted.get(), admitted) {
+            (Some(route), Ok(seat)) => {
                 let leftover = Bytes::copy_from_slice(&parts.read_buf);
                 let opening = Opening { answer, leftover, route: route.clone(), client, peer, seat };
                 self.hand_down(socket, opening);
             }
-            (Err(error), _, _) => tracing::debug!(connection = %client, %peer, %error, "HTTP ended"),
-            (Ok(_), _, _) => {}
+            _ if guest.visit.has_body() => {
+                self.stop.run_until_cancelled(part(socket)).await;
+            }
+            _ => {}
         }
     }
 
-    fn http(&self, patience: Duration) -> http1::Builder {
+    fn http(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(patience)
+            // The visit's deadline is there for the head, too.
+            .header_read_timeout(None)
             .max_buf_size(self.node.settings.websocket.header_max_size.max(8_192));
         builder
     }
 
     fn answer(
         &self,
-        request: Request<RequestBody>,
+        request: &request::Parts,
         client: ClientId,
         granted: &OnceLock<Route>,
     ) -> Response<Body> {
-        let (parts, _) = request.into_parts();
-        if !is_upgrade(&parts.headers) {
-            return pages::answer(&parts, &self.node);
+        if !is_upgrade(&request.headers) {
+            return pages::answer(request, &self.node);
         }
-        match upgrade(&parts, &self.node.settings, &self.origins) {
+        match upgrade(request, &self.node.settings, &self.origins) {
             Ok(Upgrade { route, response }) => {
                 self.node.metrics.handshake(Handshake::Accepted);
                 // A connection becomes a WebSocket once, so nobody else can have set it.
@@ -180,7 +189,7 @@ impl Front {
             }
             Err(refused) => {
                 self.node.metrics.handshake(refused.result);
-                tracing::debug!(connection = %client, path = parts.uri.path(), status = refused.status.as_u16(),
+                tracing::debug!(connection = %client, path = request.uri.path(), status = refused.status.as_u16(),
                     result = ?refused.result, "upgrade refused");
                 refused.response()
             }
@@ -200,6 +209,54 @@ impl Front {
             }
         }
     }
+}
+
+/// Whoever is at the other end of a connection, while it speaks HTTP.
+struct Guest<'f> {
+    front: &'f Front,
+    client: ClientId,
+    refusal: Option<Refusal>,
+    /// Time for the answer, once the request is there.
+    patience: Duration,
+    granted: Arc<OnceLock<Route>>,
+    visit: Visit,
+}
+
+type Answered = Result<Response<Body>, Infallible>;
+type Answering<'g> = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send + 'g>>>;
+
+impl Guest<'_> {
+    fn respond(&self, request: Request<RequestBody>) -> Answering<'_> {
+        let (parts, body) = request.into_parts();
+        self.visit.request(!body.is_end_stream(), Instant::now() + self.patience);
+        let mut response = match self.refusal {
+            Some(refusal) => refused(refusal),
+            None if self.front.api.owns(parts.uri.path()) => match self.front.api.admit(&parts) {
+                Ok(call) => return Either::Right(Box::pin(self.call(call, body))),
+                Err(response) => *response,
+            },
+            None => self.front.answer(&parts, self.client, &self.granted),
+        };
+        set_request_id(&mut response, self.client);
+        // One answer a connection: one that is not read must not hold the seat behind further requests.
+        response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+        Either::Left(ready(Ok(response)))
+    }
+
+    /// Answers a request that brought a key, and lets others follow.
+    async fn call(&self, call: Call, body: RequestBody) -> Answered {
+        let api = &self.front.api;
+        self.visit.welcome(Instant::now() + api.patience());
+        let mut response = api.answer(call, body).await;
+        self.visit.answered(Instant::now() + api.idle());
+        set_request_id(&mut response, ClientId::random());
+        Ok(response)
+    }
+}
+
+fn set_request_id(response: &mut Response<Body>, id: ClientId) {
+    let id = HeaderValue::from_str(&id.to_string()).expect("a UUID is a valid header value");
+    response.headers_mut().insert(X_REQUEST_ID, id);
 }
 
 /// Tells a client that there is no room for it.

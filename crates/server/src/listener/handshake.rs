@@ -7,7 +7,7 @@ use throng_protocol::{ChannelName, Format};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::{AllowedOrigins, Settings};
-use crate::http::{Body, text};
+use crate::http::{Body, percent_decode, text};
 use crate::metrics::Handshake;
 use crate::session::PingStyle;
 use crate::shard::Route;
@@ -122,7 +122,7 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
         return Ok((Route::Protocol { format, ping_style, user }, protocol));
     }
     let room = match path.strip_prefix("/relay/") {
-        Some(segment) => Some(percent_decode(segment).ok_or(BAD_ROOM)?),
+        Some(segment) => Some(decoded(segment).ok_or(BAD_ROOM)?),
         None => (path == "/").then(|| settings.relay.default_room.clone()),
     };
     match room {
@@ -165,19 +165,8 @@ fn relay_room(room: &str) -> Result<ChannelName, Refused> {
     format!("{RELAY_NAMESPACE}{room}").parse().map_err(|_| BAD_ROOM)
 }
 
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(decoded).ok()
+fn decoded(segment: &str) -> Option<String> {
+    String::from_utf8(percent_decode(segment)?).ok()
 }
 
 /// The value of a query parameter whose value needs no decoding.

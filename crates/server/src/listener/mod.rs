@@ -4,6 +4,7 @@ mod accept;
 mod admission;
 mod handshake;
 mod held;
+mod visit;
 
 pub(crate) use accept::run;
 pub(crate) use admission::{Admission, Seat};

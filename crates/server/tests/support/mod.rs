@@ -119,6 +119,16 @@ impl TestServer {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    /// Waits until a metric without labels has this value.
+    pub async fn until_metric(&self, name: &str, value: u64) {
+        let waiting = async {
+            while self.metric(name).await != value {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, waiting).await.is_ok(), "{name} is never {value}");
+    }
+
     /// Waits until something becomes true.
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
         let waiting = async {

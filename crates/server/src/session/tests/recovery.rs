@@ -79,11 +79,11 @@ fn a_cache_gives_the_latest_unless_the_client_has_it() {
 fn recovered_publications_are_patches_against_one_another_after_the_first() {
     let text = |number: u8| format!(r#"{{"number":{number},"padding":"{}"}}"#, "x".repeat(100));
     let publications = || (1..=3).map(|n| Publication { data: text(n).into(), ..Publication::default() });
-    let patched = |format| super::super::patched(publications().collect(), format);
-    let json = patched(Format::Json);
+    let together = |format| patched(publications().collect(), format);
+    let json = together(Format::Json);
     assert_eq!(json.iter().map(|publication| publication.delta).collect::<Vec<_>>(), [false, true, true]);
     assert_eq!(json[0].data, Payload::from(text(1)).quoted().unwrap());
-    let binary = patched(Format::Protobuf);
+    let binary = together(Format::Protobuf);
     assert_eq!(binary[0].data, Payload::from(text(1)));
     let second = fossil::apply(text(1).as_bytes(), binary[1].data.as_bytes(), 1_000).unwrap();
     let third = fossil::apply(&second, binary[2].data.as_bytes(), 1_000).unwrap();
@@ -96,7 +96,7 @@ fn a_patch_that_is_no_text_is_not_sent_to_a_json_client() {
     let long = "é".repeat(60);
     let publications = [format!("\"{long}à\""), format!("\"{long}á\"")]
         .map(|data| Publication { data: data.into(), ..Publication::default() });
-    for publication in super::super::patched(publications.to_vec(), Format::Json) {
+    for publication in patched(publications.to_vec(), Format::Json) {
         assert!(publication.data.is_json(), "{:?}", publication.data);
     }
 }
