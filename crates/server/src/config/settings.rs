@@ -79,11 +79,15 @@ impl Settings {
     pub fn without_namespace(&self) -> Cow<'_, ChannelOptions> {
         match &self.channel.without_namespace {
             Some(options) => Cow::Borrowed(options),
-            None if self.channel.namespaces.is_empty() && self.anonymous_allowed() => {
-                Cow::Owned(ChannelOptions::open())
-            }
+            None if self.channels_are_open() => Cow::Owned(ChannelOptions::open()),
             None => Cow::Owned(ChannelOptions::default()),
         }
+    }
+
+    /// Whether everybody may do everything in channels, because clients need no token and nothing was said of channels.
+    pub fn channels_are_open(&self) -> bool {
+        let nothing_said = self.channel.without_namespace.is_none() && self.channel.namespaces.is_empty();
+        nothing_said && self.anonymous_allowed()
     }
 
     /// Whether the HTTP server API is on.

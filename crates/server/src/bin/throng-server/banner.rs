@@ -26,7 +26,9 @@ impl Display for Banner<'_> {
         writeln!(f)?;
         let reachable = self.reachable();
         for (name, scheme, path, on, key) in self.endpoints() {
-            if on {
+            if !on && name == "api" {
+                writeln!(f, "  {name:<10} off; {key} turns it on")?;
+            } else if on {
                 writeln!(f, "  {name:<10} {scheme}://{reachable}{path}")?;
             } else {
                 writeln!(f, "  {name:<10} off; {key} = true turns it on")?;
@@ -34,6 +36,12 @@ impl Display for Banner<'_> {
         }
         writeln!(f)?;
         writeln!(f, "{}", self.who_may_connect())?;
+        if self.settings.channels_are_open() {
+            writeln!(
+                f,
+                "Nothing is set under [channel]: everybody may subscribe and publish, with presence and a short history."
+            )?;
+        }
         let reason = match self.settings.client.connection_limit {
             Some(_) => "client.connection_limit says",
             None => "the limit of open files allows",
@@ -53,7 +61,7 @@ impl Display for Banner<'_> {
 
 impl Banner<'_> {
     /// Name, scheme, path, whether it is served, and the key that switches it on.
-    fn endpoints(&self) -> [(&'static str, &'static str, &str, bool, &'static str); 6] {
+    fn endpoints(&self) -> [(&'static str, &'static str, &str, bool, &'static str); 7] {
         let settings = self.settings;
         let protocol = settings.websocket.handler_prefix.as_str();
         [
@@ -61,6 +69,13 @@ impl Banner<'_> {
             ("protocol", "ws", protocol, true, ""),
             ("relay", "ws", "/relay/{room}", settings.relay_enabled(), "relay.enabled"),
             ("echo", "ws", "/echo", settings.echo_enabled(), "echo.enabled"),
+            (
+                "api",
+                "http",
+                settings.http_api.handler_prefix.as_str(),
+                settings.http_api_enabled(),
+                "http_api.key",
+            ),
             ("health", "http", "/health", settings.health.enabled, "health.enabled"),
             ("metrics", "http", "/metrics", settings.prometheus_enabled(), "prometheus.enabled"),
         ]
@@ -117,10 +132,12 @@ listening on http://127.0.0.1:8080
   protocol   ws://127.0.0.1:8080/connection/websocket
   relay      ws://127.0.0.1:8080/relay/{room}
   echo       ws://127.0.0.1:8080/echo
+  api        off; http_api.key turns it on
   health     http://127.0.0.1:8080/health
   metrics    http://127.0.0.1:8080/metrics
 
 Anonymous clients may connect, because only this machine can reach a loopback address.
+Nothing is set under [channel]: everybody may subscribe and publish, with presence and a short history.
 Up to 960 connections at once, as the limit of open files allows.
 
 Try it: open the page in two windows, or run this in two terminals:
