@@ -70,7 +70,7 @@ impl Channel {
         let mut table = ShardTable::new(OutboxLimits::default());
         let shard = fanout.shards().next().expect("there is one shard");
         fanout.directory().join(&name, shard);
-        now(engine.subscribe(&name));
+        now(engine.subscribe(&name)).expect("the memory engine answers");
         let stream = options.history.map(|history| {
             let snapshot = now(engine.position(&name, Some(&history))).expect("the memory engine answers");
             let position = snapshot.position.expect("there is a stream");
@@ -82,7 +82,7 @@ impl Channel {
             let positioned = stream.is_some();
             let subscription =
                 Subscription { stream, positioned, delta: options.delta, ..Subscription::default() };
-            table.subscribe(slot, &name, subscription, |_| ());
+            table.subscribe(slot, &name, subscription, |_| ()).expect("it was entered");
         }
         Self { name, engine, fanout, table, entries: VecDeque::new(), options, number: 0 }
     }
