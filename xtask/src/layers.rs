@@ -129,11 +129,12 @@ impl Layer {
     }
 }
 
-/// All that `package` reaches through normal dependencies, as cargo resolves it for this package alone.
+/// All that `package` reaches through normal dependencies, as cargo resolves it for this package alone, for those who
+/// import the library without what its command line needs.
 fn reached(manifest: &Path, package: &str) -> Result<Vec<Reached>> {
     let mut command = workspace::cargo();
     command.args(["tree", "--edges=normal", "--target=all", "--prefix=none", "--format={p}\t{f}"]);
-    command.args(["--package", package, "--manifest-path"]).arg(manifest);
+    command.args(["--no-default-features", "--package", package, "--manifest-path"]).arg(manifest);
     Ok(process::output(&mut command)?.lines().filter_map(parse).collect())
 }
 

@@ -54,7 +54,7 @@ impl Dialer {
         let tls = match tls {
             _ if !endpoint.is_secure() => Connector::Plain,
             Some(config) => Connector::Rustls(config),
-            None => Connector::Rustls(Arc::new(system_roots()?)),
+            None => Connector::Rustls(system_tls_config()?),
         };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
@@ -140,8 +140,13 @@ fn open_tcp(endpoint: &Endpoint) -> BoxFuture<'static, io::Result<Box<dyn Io>>> 
     })
 }
 
-/// Trusts what the system trusts.
-fn system_roots() -> Result<ClientConfig, BuildError> {
+/// TLS settings that trust what the system trusts, or the file that the variable `SSL_CERT_FILE` names: what clients use
+/// unless they are given others.
+///
+/// # Errors
+///
+/// [`BuildError::NoRoots`] when there is nothing to trust, [`BuildError::Tls`] when the TLS library refuses its settings.
+pub fn system_tls_config() -> Result<Arc<ClientConfig>, BuildError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
@@ -151,10 +156,11 @@ fn system_roots() -> Result<ClientConfig, BuildError> {
         return Err(BuildError::NoRoots(if problems.is_empty() { none } else { problems.join("; ") }));
     }
     // The provider is named here, so that nothing depends on what else is compiled into the program.
-    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 /// What a server said in plain text beside its status. Pages in HTML are for browsers.

@@ -87,6 +87,16 @@ impl Endpoint {
         self.uri.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
     }
 
+    /// True when the URL names a port, so that [`port`](Self::port) is no assumption.
+    pub fn has_port(&self) -> bool {
+        self.uri.port().is_some()
+    }
+
+    /// The path: `/` when the URL names none.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// The whole URL as text, its query included: not for logs.
     pub fn to_url(&self) -> String {
         self.uri.to_string()
@@ -222,6 +232,7 @@ mod tests {
         ] {
             let endpoint = endpoint(text);
             assert_eq!((endpoint.host(), endpoint.port(), endpoint.is_loopback()), (host, port, loopback));
+            assert_eq!(endpoint.has_port(), text.ends_with(&format!(":{port}")), "{text}");
         }
     }
 

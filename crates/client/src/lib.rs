@@ -123,6 +123,7 @@ pub use throng_protocol::{
 pub use self::{
     backoff::Backoff,
     client::{Client, ClientBuilder, History, HistoryQuery, PresenceStats, State, StateWatch},
+    dial::system_tls_config,
     endpoint::{Endpoint, EndpointError},
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
     mailbox::QueueBounds,

@@ -11,6 +11,8 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
+#[cfg(feature = "cli")]
+use support::read_call;
 use support::{Listener, Peer, bounded};
 use throng_client::{Client, ConnectError, Disconnect};
 
@@ -89,20 +91,27 @@ async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_do
         let (ended, payload) = tokio::join!(cli.run(""), server);
         assert_eq!((ended.all(), &*payload), ((0, "", ""), "1"));
 
-        let server = async { acceptor.accept(listener.stream().await).await.err() };
-        let cli = cli_support::Cli::new(&url, &["pub", "news", "1"]).env("SSL_CERT_FILE", &untrusted);
-        let (ended, _) = tokio::join!(cli.run(""), server);
-        assert_eq!((ended.status, &*ended.stdout), (3, ""));
-        assert!(
-            ended.stderr.starts_with("error: no trusted TLS connection to wss://localhost"),
-            "{}",
-            ended.stderr
-        );
-        assert!(
-            ended.stderr.ends_with("; SSL_CERT_FILE names a file of certificates to trust\n"),
-            "{}",
-            ended.stderr
-        );
+        let server = async {
+            let mut stream = acceptor.accept(listener.stream().await).await.unwrap();
+            let body = "{\"result\":{\"data\":1}}";
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            read_call(&mut stream, &answer).await
+        };
+        let cli = cli_support::Cli::new(&url, &["api", "rpc", "one"]).env("SSL_CERT_FILE", &trusted);
+        let (ended, call) = tokio::join!(cli.run(""), server);
+        assert_eq!((ended.all(), &*call.body), ((0, "1\n", ""), "{\"method\":\"one\"}"));
+
+        for (arguments, scheme) in [(&["pub", "news", "1"][..], "wss"), (&["api", "rpc", "one"], "https")] {
+            let server = async { acceptor.accept(listener.stream().await).await.err() };
+            let cli = cli_support::Cli::new(&url, arguments).env("SSL_CERT_FILE", &untrusted);
+            let (ended, _) = tokio::join!(cli.run(""), server);
+            assert_eq!((ended.status, &*ended.stdout), (3, ""));
+            let told = format!("error: no trusted TLS connection to {scheme}://localhost");
+            assert!(ended.stderr.starts_with(&told), "{}", ended.stderr);
+            let remedy = "; SSL_CERT_FILE names a file of certificates to trust\n";
+            assert!(ended.stderr.ends_with(remedy), "{}", ended.stderr);
+        }
     }))
     .await;
 }

@@ -1,6 +1,8 @@
 //! Runs the built binary with pipes.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
 
+pub mod server;
+
 use std::process::Stdio;
 
 use tokio::{
@@ -20,6 +22,8 @@ pub struct Running {
     stdout: Option<ChildStdout>,
     /// What was read of stdout so far.
     read: Vec<u8>,
+    /// What was read of stderr so far.
+    errors: Vec<u8>,
 }
 
 /// A call that has ended.
@@ -34,7 +38,7 @@ impl Cli {
     /// The URL goes in by the environment.
     pub fn new(url: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_throng-client"));
-        command.args(arguments).env("THRONG_URL", url).kill_on_drop(true);
+        command.args(arguments).env("THRONG_URL", url).env_remove("THRONG_API_KEY").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command }
     }
@@ -44,10 +48,15 @@ impl Cli {
         self
     }
 
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     pub fn spawn(mut self) -> Running {
         let mut child = self.command.spawn().expect("the binary is built");
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Running { child, stdin, stdout, read: Vec::new() }
+        Running { child, stdin, stdout, read: Vec::new(), errors: Vec::new() }
     }
 
     /// Runs it to its end with this on stdin.
@@ -83,10 +92,37 @@ impl Running {
         }
     }
 
+    /// Waits until a line of stdout holds this, and returns the line.
+    pub async fn until_stdout_has(&mut self, part: &str) -> String {
+        loop {
+            let ended = self.read.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+            let text = String::from_utf8_lossy(&self.read[..ended]).into_owned();
+            if let Some(line) = text.lines().find(|line| line.contains(part)) {
+                return line.to_owned();
+            }
+            self.read_more().await;
+        }
+    }
+
     /// Waits until stdout ends with this.
     pub async fn until_stdout_bytes(&mut self, bytes: &[u8]) {
         while !self.read.ends_with(bytes) {
             self.read_more().await;
+        }
+    }
+
+    /// Waits until a line of stderr holds this, and returns the line.
+    pub async fn until_stderr_has(&mut self, part: &str) -> String {
+        let stderr = self.child.stderr.as_mut().expect("piped");
+        loop {
+            let text = String::from_utf8_lossy(&self.errors).into_owned();
+            if let Some(line) =
+                text.split_inclusive('\n').find(|line| line.contains(part) && line.ends_with('\n'))
+            {
+                return line.trim_end().to_owned();
+            }
+            let count = stderr.read_buf(&mut self.errors).await.expect("readable");
+            assert!(count > 0, "stderr ended after {text:?}");
         }
     }
 
@@ -107,7 +143,7 @@ impl Running {
     /// Waits for the end, with what is left of its output.
     pub async fn end(mut self) -> Ended {
         drop(self.stdin.take());
-        let (mut read, mut errors) = (std::mem::take(&mut self.read), Vec::new());
+        let (mut read, mut errors) = (std::mem::take(&mut self.read), std::mem::take(&mut self.errors));
         let mut stderr = self.child.stderr.take().expect("piped");
         let output = async {
             if let Some(mut stdout) = self.stdout.take() {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "every test file uses its own part of this")]
 
 mod listener;
+mod proxy;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,7 +22,10 @@ use tokio_tungstenite::{
     },
 };
 
-pub use self::listener::Listener;
+pub use self::{
+    listener::{Call, Listener, read_call},
+    proxy::Proxy,
+};
 
 /// The server's end of one connection.
 pub struct Peer<S> {

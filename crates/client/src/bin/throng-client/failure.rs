@@ -4,6 +4,7 @@ use throng_client::{
     BuildError, CloseError, ConnectError, Disconnect, Endpoint, RequestError, SendError, SubscribeError,
     UnsubscribeReason,
 };
+use throng_protocol::ErrorCode;
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +46,16 @@ impl Failure {
         Self { kind: Kind::Other, message: message.into() }
     }
 
+    /// The server refused.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Refused, message: message.into() }
+    }
+
+    /// The server cannot be reached, or is not what it should be.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unreachable, message: message.into() }
+    }
+
     /// The first connection did not come about. Names the remedy.
     pub(crate) fn connect(error: &ConnectError, url: &Endpoint) -> Self {
         match error {
@@ -54,7 +65,8 @@ impl Failure {
         }
     }
 
-    fn build(error: &BuildError) -> Self {
+    /// The settings cannot be used.
+    pub(crate) fn build(error: &BuildError) -> Self {
         match error {
             BuildError::NoRoots(_) => {
                 Self::other(format!("{}; set SSL_CERT_FILE to a file of them", chain(error)))
@@ -63,21 +75,15 @@ impl Failure {
         }
     }
 
-    fn first_connection(reason: &Disconnect, url: &Endpoint) -> Self {
+    /// There never was a connection. Names the remedy.
+    pub(crate) fn first_connection(reason: &Disconnect, url: &Endpoint) -> Self {
         let failure = Self::disconnect(reason);
         let remedy = match failure.kind {
-            Kind::Unreachable if reason.is_unreachable() && url.is_loopback() => {
-                "is the server running? start it with `cargo run --release --bin throng-server`"
-            }
-            Kind::Unreachable if reason.is_unreachable() => {
-                "is the URL right? give it with --url or THRONG_URL"
-            }
-            Kind::Unreachable if matches!(reason, Disconnect::Tls { .. }) => {
-                "SSL_CERT_FILE names a file of certificates to trust"
-            }
-            Kind::Unreachable => "is this the URL of a WebSocket server?",
+            Kind::Unreachable if reason.is_unreachable() => where_is_it(url),
+            Kind::Unreachable if matches!(reason, Disconnect::Tls { .. }) => UNTRUSTED.to_owned(),
+            Kind::Unreachable => "is this the URL of a WebSocket server?".to_owned(),
             Kind::Refused if matches!(reason, Disconnect::Http { status: 404, .. }) => {
-                "give the server's URL without a path, or the path of the endpoint"
+                "give the server's URL without a path, or the path of the endpoint".to_owned()
             }
             Kind::ReaderGone | Kind::Other | Kind::Refused => return failure,
         };
@@ -108,7 +114,11 @@ impl Failure {
             RequestError::Stopped(reason) => Self::disconnect(reason).kind,
             _ => Kind::Other,
         };
-        Self { kind, message: format!("{what}: {}", chain(error)) }
+        let remedy = match error {
+            RequestError::Refused(reply) => remedy(reply.code),
+            _ => None,
+        };
+        Self { kind, message: with_remedy(format!("{what}: {}", chain(error)), remedy) }
     }
 
     /// A subscription did not come about.
@@ -171,6 +181,51 @@ impl Failure {
     }
 }
 
+/// What helps against a certificate that is not trusted.
+pub(crate) const UNTRUSTED: &str = "SSL_CERT_FILE names a file of certificates to trust";
+
+/// What helps against a server that cannot be reached.
+pub(crate) fn where_is_it(url: &Endpoint) -> String {
+    if !url.has_port() && !url.is_secure() {
+        let host = url.host();
+        return format!(
+            "is the URL right? {host:?} was taken as a host, and port 80 as none is named; \
+             write ws://HOST:PORT, with --url or THRONG_URL"
+        );
+    }
+    if !url.is_loopback() {
+        return "is the URL right? give it with --url or THRONG_URL".to_owned();
+    }
+    // Whoever runs this through cargo has the sources and perhaps nothing else.
+    let under_cargo = std::env::var_os("CARGO").is_some();
+    let program = if under_cargo { "cargo run --release --bin throng-server" } else { "throng-server" };
+    let options = match (url.port(), under_cargo) {
+        (8080, _) => String::new(),
+        (port, false) => format!(" --listen 127.0.0.1:{port}"),
+        (port, true) => format!(" -- --listen 127.0.0.1:{port}"),
+    };
+    format!("is the server running? start it with `{program}{options}`")
+}
+
+/// What helps against an error code of the server, where that can be said in general.
+pub(crate) fn remedy(code: u32) -> Option<&'static str> {
+    match ErrorCode::from_code(code)? {
+        ErrorCode::UnknownChannel => {
+            Some("the part before the colon names a namespace that is not configured")
+        }
+        ErrorCode::NotAvailable => Some("this is not turned on for the channel's namespace"),
+        ErrorCode::UnrecoverablePosition => Some("the place is in another stream: leave --since out"),
+        _ => None,
+    }
+}
+
+pub(crate) fn with_remedy(message: String, remedy: Option<&str>) -> String {
+    match remedy {
+        Some(remedy) => format!("{message}; {remedy}"),
+        None => message,
+    }
+}
+
 /// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -186,7 +241,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 /// An operating system's error in plain words.
-fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     strip_number(&error.to_string())
 }
 
@@ -214,18 +269,20 @@ mod tests {
     #[test]
     fn an_unreachable_server_is_one_line_with_a_remedy() {
         for (url, remedy) in [
+            ("ws://127.0.0.1:8080", "is the server running? start it with `"),
+            ("ws://example.org:80", "is the URL right? give it with --url or THRONG_URL"),
+            ("wss://example.org", "is the URL right? give it with --url or THRONG_URL"),
             (
-                "ws://127.0.0.1:8080",
-                "is the server running? start it with `cargo run --release --bin throng-server`",
+                "foo",
+                "is the URL right? \"foo\" was taken as a host, and port 80 as none is named; \
+                 write ws://HOST:PORT, with --url or THRONG_URL",
             ),
-            ("ws://example.org", "is the URL right? give it with --url or THRONG_URL"),
         ] {
             let url = url.parse().unwrap();
             let failure = Failure::connect(&unreachable(io::ErrorKind::ConnectionRefused), &url);
-            assert_eq!(
-                failure.message(),
-                Some(&*format!("cannot reach ws://h/echo: connection refused; {remedy}"))
-            );
+            let message = failure.message().unwrap();
+            let told = format!("cannot reach ws://h/echo: connection refused; {remedy}");
+            assert!(message.starts_with(&told), "{message}");
             assert_eq!(failure.kind, Kind::Unreachable);
         }
     }

@@ -1,6 +1,8 @@
 //! The command line of throng: subscribe, publish, chat and relay from a terminal or a pipe.
 
+mod api;
 mod args;
+mod ask;
 mod echo;
 mod failure;
 mod input;
@@ -8,22 +10,22 @@ mod interrupt;
 mod output;
 mod publish;
 mod relay;
+mod show;
 mod subscribe;
 mod text;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use self::{
     args::{Arguments, Command},
+    ask::Question,
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::checked();
     if arguments.output.verbose {
         log_to_stderr();
     }
@@ -56,9 +58,19 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<End, Failure> 
     match command {
         Command::Sub(command) => subscribe::run(&connection, command, output, &mut interrupt).await,
         Command::Pub(command) => publish::run(&connection, command, output, &mut interrupt).await,
+        Command::History(command) => {
+            ask::run(&connection, Question::History(command), output, &mut interrupt).await
+        }
+        Command::Presence(command) => {
+            ask::run(&connection, Question::Presence(command), output, &mut interrupt).await
+        }
+        Command::Stats(command) => {
+            ask::run(&connection, Question::Stats(command), output, &mut interrupt).await
+        }
         Command::Chat(command) => relay::chat(&connection, command, output, &mut interrupt).await,
         Command::Relay(command) => relay::raw(&connection, command, output, &mut interrupt).await,
         Command::Echo(command) => echo::run(&connection, command, output, &mut interrupt).await,
+        Command::Api(command) => api::run(&connection, command, output, &mut interrupt).await,
     }
 }
 

@@ -48,10 +48,7 @@ pub(crate) async fn run(
         (true, false) => Encoding::RawJson,
         (true, true) => Encoding::RawBytes,
     };
-    let connect = async {
-        connection.client().connect().await.map_err(|error| Failure::connect(&error, &connection.url))
-    };
-    let Some(client) = interrupt.or(connect).await else { return Ok(End::Interrupted) };
+    let Some(client) = interrupt.or(connection.connected()).await else { return Ok(End::Interrupted) };
     let client = client?;
     let work = async {
         match arguments.data {

@@ -37,7 +37,7 @@ pub(crate) async fn chat(
     output: &mut Output,
     interrupt: &mut Interrupt,
 ) -> Result<End, Failure> {
-    let ChatArguments { room, name, stay } = arguments;
+    let ChatArguments { room, name, stay, wait } = arguments;
     let greeting = match &name {
         Some(name) => format!("you are in {room} as {name}; type a line and press Enter, Ctrl-D leaves"),
         None => format!("you are in {room}; type a line and press Enter, Ctrl-D leaves"),
@@ -52,7 +52,7 @@ pub(crate) async fn chat(
             None => RelayMessage::Text(text.into_owned()),
         }))
     };
-    let room = Room { builder: connection.room(&room), greeting, stay, connection };
+    let room = Room { builder: connection.room(&room), greeting, stay, wait: wait.wait, connection };
     room.join(&encode, output, interrupt).await
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn raw(
     output: &mut Output,
     interrupt: &mut Interrupt,
 ) -> Result<End, Failure> {
-    let RelayArguments { room, binary, stay } = arguments;
+    let RelayArguments { room, binary, stay, wait } = arguments;
     let greeting = format!("connected to {room}; every line is a message, Ctrl-D ends");
     let encode = move |line: Vec<u8>| {
         if binary {
@@ -73,7 +73,7 @@ pub(crate) async fn raw(
             .map(|text| Some(text.into()))
             .map_err(|_| Failure::other("a line of stdin is not UTF-8 text; --binary sends any bytes"))
     };
-    let room = Room { builder: connection.room(&room), greeting, stay, connection };
+    let room = Room { builder: connection.room(&room), greeting, stay, wait: wait.wait, connection };
     room.join(&encode, output, interrupt).await
 }
 
@@ -82,6 +82,8 @@ struct Room<'a> {
     greeting: String,
     /// Go on when stdin ends.
     stay: bool,
+    /// Begin before there is a connection.
+    wait: bool,
     connection: &'a ConnectionArguments,
 }
 
@@ -92,8 +94,12 @@ impl Room<'_> {
         output: &mut Output,
         interrupt: &mut Interrupt,
     ) -> Result<End, Failure> {
-        let Some(room) = interrupt.or(self.builder.connect()).await else { return Ok(End::Interrupted) };
-        let mut room = room.map_err(|error| Failure::connect(&error, &self.connection.url))?;
+        let mut room = if self.wait {
+            self.builder.build().map_err(|error| Failure::build(&error))?
+        } else {
+            let Some(room) = interrupt.or(self.builder.connect()).await else { return Ok(End::Interrupted) };
+            room.map_err(|error| Failure::connect(&error, &self.connection.url))?
+        };
         if std::io::stdin().is_terminal() {
             output.inform(&self.greeting);
         }
@@ -180,8 +186,9 @@ impl Connection {
             }
             RelayEvent::Stopped(reason) => return Err(Failure::disconnect(&reason)),
             RelayEvent::Disconnected(reason) if !matches!(self, Self::Lost) => {
+                let what = if matches!(self, Self::Fresh) { "cannot connect yet" } else { "connection lost" };
                 *self = Self::Lost;
-                output.warn(&format!("connection lost, trying again: {}", chain(&reason)));
+                output.warn(&format!("{what}, trying again: {}", chain(&reason)));
                 return announce(output, Line { reason: Some(chain(&reason)), ..Line::new("disconnected") });
             }
             RelayEvent::Connected => {

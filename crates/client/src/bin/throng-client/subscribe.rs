@@ -1,39 +1,17 @@
-use futures_util::{FutureExt as _, StreamExt as _, future::try_join_all, stream::select_all};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use throng_client::{Client, Event, Publication, State, StateWatch, Subscription};
+use std::collections::BTreeMap;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _, future::try_join_all, stream};
+use throng_client::{
+    Client, ClientInfo, Event, FilterNode, State, StateWatch, StreamPosition, SubscribeOptions, Subscription,
+};
 
 use crate::{
     args::{ConnectionArguments, SubArguments},
     failure::{End, Failure, chain},
     interrupt::Interrupt,
     output::Output,
-    text::Shown,
+    show::{self, Columns, Line, Typed},
 };
-
-/// What happens on a channel, or to the connection, as a JSON line.
-#[derive(Serialize)]
-struct Line<'a> {
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hex: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
 
 /// Subscribes to the channels and prints what is published, until enough is, or it is interrupted.
 pub(crate) async fn run(
@@ -42,148 +20,228 @@ pub(crate) async fn run(
     output: &mut Output,
     interrupt: &mut Interrupt,
 ) -> Result<End, Failure> {
-    let start = subscribed(connection, arguments.channels);
+    let start = subscribed(connection, &arguments, output);
     let Some(started) = interrupt.or(Box::pin(start)).await else { return Ok(End::Interrupted) };
     let (client, subscriptions) = started?;
     let channels: Vec<&str> = subscriptions.iter().map(Subscription::channel).collect();
     output.inform(&format!("subscribed to {} on {}; Ctrl-C ends", channels.join(", "), connection.url));
-    for channel in channels {
-        announce(output, "subscribed", Some(channel))?;
+    for subscription in &subscriptions {
+        announce(output, "subscribed", Some(subscription.channel()))?;
+        if arguments.recovers() && !subscription.is_recoverable() {
+            output.warn(&format!(
+                "{}: the server does not grant recovery: what is published during an interruption is lost",
+                subscription.channel()
+            ));
+        }
     }
-    let end = print(&client, subscriptions, arguments.count, output, interrupt).await;
+    let mut printer = Printer::new(&subscriptions, &arguments);
+    let end = printer.print(&client, subscriptions, output, interrupt).await;
     interrupt.or(client.close()).await;
+    if arguments.recovers() {
+        for (channel, position) in &printer.positions {
+            show::position(channel, position, output)?;
+        }
+        output.flush()?;
+    }
     end
 }
 
 async fn subscribed(
     connection: &ConnectionArguments,
-    mut channels: Vec<String>,
+    arguments: &SubArguments,
+    output: &Output,
 ) -> Result<(Client, Vec<Subscription>), Failure> {
+    let client = connect(connection, arguments.wait.wait, output).await?;
+    let mut channels = arguments.channels.clone();
     channels.sort();
     channels.dedup();
-    let client =
-        connection.client().connect().await.map_err(|error| Failure::connect(&error, &connection.url))?;
     let subscribe = async |channel: &String| {
-        client.subscribe(channel).await.map_err(|error| Failure::subscribe(&error, channel))
+        client
+            .subscribe_with(channel, options(arguments))
+            .await
+            .map_err(|error| Failure::subscribe(&error, channel))
     };
     let subscriptions = try_join_all(channels.iter().map(subscribe)).await?;
     Ok((client, subscriptions))
 }
 
-async fn print(
-    client: &Client,
-    subscriptions: Vec<Subscription>,
-    count: Option<u64>,
-    output: &mut Output,
-    interrupt: &mut Interrupt,
-) -> Result<End, Failure> {
-    let several = subscriptions.len() > 1;
-    let mut connection = Watch { states: client.watch(), lost: false };
-    connection.states.current();
-    let mut events = select_all(subscriptions.into_iter().map(|subscription| {
-        let channel = subscription.channel().to_owned();
-        subscription.map(move |event| (channel.clone(), event))
-    }));
-    let mut left = count;
+/// Connects; with `wait`, tries until it works or is no use.
+async fn connect(connection: &ConnectionArguments, wait: bool, output: &Output) -> Result<Client, Failure> {
+    if !wait {
+        return connection.connected().await;
+    }
+    let client = connection.client().build().map_err(|error| Failure::build(&error))?;
+    let mut states = client.watch();
+    let mut state = states.current();
     loop {
-        let next = match events.next().now_or_never() {
-            Some(next) => next,
-            None => {
-                output.flush()?;
-                tokio::select! {
-                    next = events.next() => next,
-                    state = connection.states.changed() => {
-                        connection.tell(state, output)?;
-                        continue;
+        match state {
+            State::Connected { .. } => return Ok(client),
+            State::Connecting { last: Some(reason), failures: 1 } => {
+                output.warn(&format!("cannot connect yet, trying again: {}", chain(&reason)));
+            }
+            State::Disconnected(reason) => return Err(Failure::first_connection(&reason, &connection.url)),
+            _ => {}
+        }
+        state = states.changed().await.ok_or_else(|| Failure::other("the client has ended"))?;
+    }
+}
+
+fn options(arguments: &SubArguments) -> SubscribeOptions {
+    let mut conditions: Vec<FilterNode> = arguments.filters.clone();
+    let tags_filter = if conditions.len() > 1 {
+        Some(FilterNode { op: "and".to_owned(), nodes: conditions, ..FilterNode::default() })
+    } else {
+        conditions.pop()
+    };
+    SubscribeOptions {
+        recoverable: arguments.recovers(),
+        since: arguments.since.clone(),
+        join_leave: arguments.join_leave,
+        delta: arguments.delta,
+        tags_filter,
+        ..SubscribeOptions::default()
+    }
+}
+
+/// Prints what happens, and keeps how far each channel was printed.
+struct Printer {
+    columns: Columns,
+    /// Publications that are still to come, if there is an end.
+    left: Option<u64>,
+    positions: BTreeMap<String, StreamPosition>,
+}
+
+impl Printer {
+    fn new(subscriptions: &[Subscription], arguments: &SubArguments) -> Self {
+        let columns = Columns { channel: subscriptions.len() > 1, position: arguments.positions };
+        let position =
+            |subscription: &Subscription| Some((subscription.channel().to_owned(), subscription.position()?));
+        let positions = subscriptions.iter().filter_map(position).collect();
+        Self { columns, left: arguments.count, positions }
+    }
+
+    async fn print(
+        &mut self,
+        client: &Client,
+        subscriptions: Vec<Subscription>,
+        output: &mut Output,
+        interrupt: &mut Interrupt,
+    ) -> Result<End, Failure> {
+        let mut connection = Watch { states: client.watch(), lost: false };
+        connection.states.current();
+        let mut events = stream::select_all(subscriptions.into_iter().map(|events| Box::pin(placed(events))));
+        loop {
+            let next = match events.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    output.flush()?;
+                    tokio::select! {
+                        next = events.next() => next,
+                        state = connection.states.changed() => {
+                            connection.tell(state, output)?;
+                            continue;
+                        }
+                        () = interrupt.wait() => return Ok(End::Done),
                     }
-                    () = interrupt.wait() => return Ok(End::Done),
+                }
+            };
+            let Some((channel, event, position)) = next else { return Ok(End::Done) };
+            let published = matches!(event, Event::Publication(_));
+            self.show(&channel, event, position.as_ref(), output)?;
+            if let Some(position) = position {
+                self.positions.insert(channel, position);
+            }
+            if let (true, Some(left)) = (published, &mut self.left) {
+                *left -= 1;
+                if *left == 0 {
+                    output.flush()?;
+                    return Ok(End::Done);
                 }
             }
-        };
-        let Some((channel, event)) = next else { return Ok(End::Done) };
-        let published = matches!(event, Event::Publication(_));
-        show(&channel, event, several, output)?;
-        if let (true, Some(left)) = (published, &mut left) {
-            *left -= 1;
-            if *left == 0 {
-                output.flush()?;
-                return Ok(End::Done);
-            }
         }
+    }
+
+    fn show(
+        &self,
+        channel: &str,
+        event: Event,
+        position: Option<&StreamPosition>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        match event {
+            Event::Publication(publication) => {
+                let position = position.filter(|position| position.offset == publication.offset);
+                show::publication(channel, &publication, position, self.columns, output)
+            }
+            Event::Gap { since, current } => {
+                output.warn(&format!("{channel}: {}", missing(&since, current.as_ref())));
+                let (since, current) = (Some((&since).into()), current.as_ref().map(Into::into));
+                tell(output, &Line { since, current, ..Line::new("gap", Some(channel)) })
+            }
+            Event::Missed(count) => {
+                output.warn(&format!(
+                    "{channel}: {count} events were dropped, because stdout is read too slowly"
+                ));
+                tell(output, &Line { count: Some(count), ..Line::new("missed", Some(channel)) })
+            }
+            Event::Unsubscribed(reason) => Err(Failure::unsubscribed(&reason, channel)),
+            Event::Subscribing => announce(output, "subscribing", Some(channel)),
+            Event::Subscribed => announce(output, "subscribed", Some(channel)),
+            Event::Join(info) => self.member(channel, "join", &info, output),
+            Event::Leave(info) => self.member(channel, "leave", &info, output),
+            _ => Ok(()),
+        }
+    }
+
+    fn member(
+        &self,
+        channel: &str,
+        event: &'static str,
+        info: &ClientInfo,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        if output.is_json() {
+            return output.object(&Line::of(event, channel, info));
+        }
+        let ClientInfo { user, client, .. } = info;
+        let front = if self.columns.channel { format!("{channel}\t") } else { String::new() };
+        output.line(&format!("{front}{event}\t{client}\t{user}"))
     }
 }
 
-fn show(channel: &str, event: Event, several: bool, output: &mut Output) -> Result<(), Failure> {
-    match event {
-        Event::Publication(publication) => return show_publication(channel, &publication, several, output),
-        Event::Missed(count) => {
-            output
-                .warn(&format!("{channel}: {count} events were dropped, because stdout is read too slowly"));
-            let line = Line { count: Some(count), ..Line::new("missed", Some(channel)) };
-            if output.is_json() {
-                output.object(&line)?;
-            }
-        }
-        Event::Unsubscribed(reason) => return Err(Failure::unsubscribed(&reason, channel)),
-        Event::Subscribing => announce(output, "subscribing", Some(channel))?,
-        Event::Subscribed => announce(output, "subscribed", Some(channel))?,
-        Event::Join(info) | Event::Leave(info) if !output.is_json() => drop(info),
-        Event::Join(info) => {
-            let line = Line {
-                user: Some(&info.user),
-                client: Some(&info.client),
-                ..Line::new("join", Some(channel))
-            };
-            output.object(&line)?;
-        }
-        Event::Leave(info) => {
-            let line = Line {
-                user: Some(&info.user),
-                client: Some(&info.client),
-                ..Line::new("leave", Some(channel))
-            };
-            output.object(&line)?;
-        }
-        _ => {}
-    }
-    Ok(())
+/// A subscription's events, each with its channel and the reader's place after it.
+fn placed(events: Subscription) -> impl Stream<Item = (String, Event, Option<StreamPosition>)> {
+    stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        let item = (events.channel().to_owned(), event, events.position());
+        Some((item, events))
+    })
 }
 
-fn show_publication(
-    channel: &str,
-    publication: &Publication,
-    several: bool,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let shown = Shown::new(&publication.data);
-    if !output.is_json() {
-        return if several {
-            output.line(&format!("{channel}\t{}", shown.as_str()))
-        } else {
-            output.line(shown.as_str())
-        };
-    }
-    let mut line = Line::new("publication", Some(channel));
-    let data;
-    match &shown {
-        Shown::Json(json) => {
-            data = RawValue::from_string(json.clone())
-                .map_err(|error| Failure::other(format!("the server sent data that is no JSON: {error}")))?;
-            line.data = Some(&data);
+/// What a gap means, in words.
+fn missing(since: &StreamPosition, current: Option<&StreamPosition>) -> String {
+    match current {
+        None => "publications may be missing: the server keeps no stream of this channel any more".to_owned(),
+        Some(current) if current.epoch == since.epoch && current.offset > since.offset => {
+            let count = current.offset - since.offset;
+            let what = if count == 1 { "publication is" } else { "publications are" };
+            format!("{count} {what} missing: the server does not give them back")
         }
-        Shown::Text(text) => line.text = Some(text),
-        Shown::Hex(digits) => line.hex = Some(digits),
+        Some(current) => format!(
+            "publications may be missing: the stream that was read to {} is gone, the one now is at {}",
+            Typed(since),
+            Typed(current)
+        ),
     }
-    line.offset = (publication.offset > 0).then_some(publication.offset);
-    if let Some(info) = &publication.info {
-        line.user = Some(&info.user);
-        line.client = Some(&info.client);
-    }
-    output.object(&line)
 }
 
 fn announce(output: &mut Output, event: &'static str, channel: Option<&str>) -> Result<(), Failure> {
-    if output.is_json() { output.object(&Line::new(event, channel)) } else { Ok(()) }
+    tell(output, &Line::new(event, channel))
+}
+
+/// Something that only programs are told.
+fn tell(output: &mut Output, line: &Line<'_>) -> Result<(), Failure> {
+    if output.is_json() { output.object(line) } else { Ok(()) }
 }
 
 /// Follows the connection, and says when it is lost and when it is back.
@@ -198,11 +256,8 @@ impl Watch {
             Some(State::Connecting { last: Some(reason), .. }) if !self.lost => {
                 self.lost = true;
                 output.warn(&format!("connection lost, trying again: {}", chain(&reason)));
-                if output.is_json() {
-                    let reason = Some(chain(&reason));
-                    output.object(&Line { reason, ..Line::new("disconnected", None) })?;
-                }
-                Ok(())
+                let reason = Some(chain(&reason));
+                tell(output, &Line { reason, ..Line::new("disconnected", None) })
             }
             Some(State::Connected { .. }) if self.lost => {
                 self.lost = false;
@@ -212,23 +267,6 @@ impl Watch {
             Some(State::Disconnected(reason)) => Err(Failure::disconnect(&reason)),
             None => Err(Failure::other("the client has ended")),
             Some(_) => Ok(()),
-        }
-    }
-}
-
-impl<'a> Line<'a> {
-    const fn new(event: &'static str, channel: Option<&'a str>) -> Self {
-        Self {
-            event,
-            channel,
-            data: None,
-            text: None,
-            hex: None,
-            offset: None,
-            user: None,
-            client: None,
-            count: None,
-            reason: None,
         }
     }
 }
