@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, builder::PossibleValuesParser};
 
 use crate::{
-    browser, clients, conformance, deny, docs_check, layers, loadtest, process, sdk, server, workspace,
+    browser, clients, conformance, delivery, deny, docs_check, layers, loadtest, process, sdk, server,
+    workspace,
 };
 
 /// One step of the gate.
@@ -46,6 +47,11 @@ const STEPS: &[Step] = &[
     Step { name: "release", what: "the release server compiles", run: || server::build().map(drop) },
     Step { name: "conformance", what: "Autobahn", run: || conformance::run(&Default::default()) },
     Step { name: "sdk", what: "the official SDKs", run: || sdk::run(&Default::default()) },
+    Step {
+        name: "delivery",
+        what: "nothing acknowledged is lost, doubled or out of order, and the checker of that sees planted faults",
+        run: delivery::run_short,
+    },
     Step { name: "clients", what: "plain WebSocket clients", run: || clients::run(&Default::default()) },
     Step { name: "browser", what: "the chat page in Chromium", run: || browser::run(&Default::default()) },
     Step { name: "loadtest", what: "short loads: nothing is lost, doubled or out of order", run: loads },

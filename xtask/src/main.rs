@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod api;
 mod bench;
 mod browser;
 mod checks;
@@ -12,6 +13,7 @@ mod ci;
 mod clients;
 mod compare;
 mod conformance;
+mod delivery;
 mod deny;
 mod docs_check;
 mod layers;
@@ -44,6 +46,8 @@ enum Task {
     Conformance(conformance::Args),
     /// Run the official JavaScript and Python SDKs against the release server
     Sdk(sdk::Args),
+    /// Check the delivery contract: real publishers and subscribers under trouble, and a judgement of all they saw
+    CheckDelivery(delivery::Args),
     /// Run plain WebSocket clients, from Python and Node.js, against the release server
     Clients(clients::Args),
     /// Drive the chat page in headless Chromium
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Task::Deny(args) => deny::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Sdk(args) => sdk::run(&args),
+        Task::CheckDelivery(args) => delivery::run(&args),
         Task::Clients(args) => clients::run(&args),
         Task::Browser(args) => browser::run(&args),
         Task::Loadtest(args) => loadtest::run(&args),

@@ -103,6 +103,17 @@ impl Server {
         self.process.child().id()
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run any more.
+    pub(crate) fn signal(&mut self, signal: rustix::process::Signal) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(self.process.child());
+        rustix::process::kill_process(pid, signal)
+            .with_context(|| format!("cannot send {signal:?} to the server"))
+    }
+
     /// Where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
