@@ -1,7 +1,8 @@
 //! `cargo xtask sdk`: the official SDKs, npm `centrifuge` and PyPI `centrifuge-python`, against the release server.
 //!
-//! Four clients take part: each SDK once with JSON and once with Protobuf. Each is a process of its own, driven
-//! line by line (`xtask/sdk/`), so that what must hold is written once, in [`cases`], for all of them.
+//! Four clients take part: each SDK once with JSON and once with Protobuf, each as a user of its own. Each is a process,
+//! driven line by line (`xtask/sdk/`), so that what must hold is written once, in [`cases`], for all of them. Then
+//! PyPI `cent` takes its turn at the HTTP API (`xtask/sdk/python/cent_checks.py`).
 
 use std::{
     fs,
@@ -10,16 +11,25 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::{checks::Checks, server, server::Server, tools, workspace};
+use crate::{api::Api, checks::Checks, server, server::Server, tools, workspace};
 
 mod agent;
 mod cases;
+mod gate;
 
 use agent::Agent;
+use gate::Gate;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// What the server of most checks is set to.
+const CONFIG: &str = include_str!("../sdk/throng.toml");
+/// Key of its HTTP API.
+const API_KEY: &str = "sdk-checks";
 /// Settings under which pings come often enough to be waited for.
 const FAST_PINGS: &str = "[client]\nping_interval = \"1s\"\npong_timeout = \"500ms\"\n";
 /// SDK and wire format of each client.
@@ -48,12 +58,17 @@ struct Installed {
     logs: PathBuf,
 }
 
-/// A server and one client of each kind, connected to it.
+/// A server and one client of each kind, connected to it through a gate.
 struct Party<'a> {
     installed: &'a Installed,
+    /// Path of the server's configuration.
+    config: String,
     /// Always there, but while it is being restarted.
     server: Option<Server>,
+    gate: Gate,
     agents: Vec<Agent>,
+    runtime: Runtime,
+    api: Api,
 }
 
 /// Installs what is needed, runs all checks and prints `N passed, N failed`.
@@ -71,8 +86,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     fs::create_dir_all(&installed.logs)?;
     let mut checks = Checks::default();
-    let mut party = Party::start(&installed, &[], "server.log")?;
-    for (name, case) in cases::ALL {
+    let mut party = Party::start(&installed, "server", CONFIG)?;
+    for (name, case) in cases::all() {
         checks.check(name, || case(&mut party));
     }
     if checks.any_failed() {
@@ -82,6 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     drop(party);
+    cent(&installed, &mut checks)?;
     checks.check("pings keep quiet clients connected", || quiet_clients_stay(&installed));
     checks.finish("sdk")
 }
@@ -89,21 +105,40 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// With short intervals, a ping that does not come, or a pong that the server does not accept, ends a connection
 /// within seconds.
 fn quiet_clients_stay(installed: &Installed) -> Result<()> {
-    let config = installed.logs.join("fast-pings.toml");
-    fs::write(&config, FAST_PINGS)?;
-    let config = config.to_str().context("the path of the target directory is no UTF-8")?;
-    let mut party = Party::start(installed, &["--config", config], "fast-pings.log")?;
-    cases::stays_connected(&mut party)
+    cases::stays_connected(&mut Party::start(installed, "fast-pings", FAST_PINGS)?)
+}
+
+/// The checks of PyPI `cent`, against a server of their own.
+fn cent(installed: &Installed, checks: &mut Checks) -> Result<()> {
+    let server = installed.serve("cent", CONFIG)?;
+    let mut python = Command::new(&installed.python);
+    python.arg(workspace::root().join("xtask/sdk/python/cent_checks.py"));
+    python.args([server.address().to_string().as_str(), API_KEY]);
+    checks.follow(&mut python, |need| bail!("the checks need {need:?}"))
 }
 
 impl<'a> Party<'a> {
-    /// Starts a server and connects one client of each kind to it.
-    fn start(installed: &'a Installed, arguments: &[&str], log: &str) -> Result<Self> {
-        let server = Server::start(&installed.server, ANY_PORT, arguments, &installed.logs.join(log))?;
-        let url = server.url("ws", "/connection/websocket");
-        let agents: Result<Vec<_>> =
-            KINDS.iter().map(|(sdk, format)| installed.agent(*sdk, format, &url)).collect();
-        let mut party = Self { installed, server: Some(server), agents: agents? };
+    /// Starts a server with that configuration and connects one client of each kind to it.
+    fn start(installed: &'a Installed, name: &str, config: &str) -> Result<Self> {
+        let server = installed.serve(name, config)?;
+        let gate = Gate::before(server.address())?;
+        let url = format!("ws://{}/connection/websocket", gate.address());
+        let agents: Result<Vec<_>> = (0..)
+            .zip(KINDS)
+            .map(|(number, (sdk, format)): (u32, _)| {
+                installed.agent(*sdk, format, &format!("user{number}"), &url)
+            })
+            .collect();
+        let api = Api::new(server.address(), API_KEY);
+        let mut party = Self {
+            installed,
+            config: installed.config(name)?,
+            server: Some(server),
+            gate,
+            agents: agents?,
+            runtime: Builder::new_current_thread().enable_all().build()?,
+            api,
+        };
         for agent in &mut party.agents {
             agent.call("connect", &[]).with_context(|| format!("{} cannot connect", agent.name()))?;
         }
@@ -111,12 +146,14 @@ impl<'a> Party<'a> {
     }
 
     /// The URL that clients connect to.
-    fn url(&self) -> Result<String> {
-        Ok(self.running()?.url("ws", "/connection/websocket"))
+    fn url(&self) -> String {
+        format!("ws://{}/connection/websocket", self.gate.address())
     }
 
-    fn running(&self) -> Result<&Server> {
-        self.server.as_ref().context("the server does not run")
+    /// Calls a method of the HTTP API, which must succeed.
+    fn api(&mut self, method: &str, parameters: &Value) -> Result<()> {
+        let call = self.api.call::<IgnoredAny>(method, parameters.to_string());
+        self.runtime.block_on(call).map(drop).map_err(|failure| anyhow!("API {method}: {failure}"))
     }
 
     /// Ends the server, by SIGTERM or at once, and starts it again on the same port.
@@ -130,22 +167,38 @@ impl<'a> Party<'a> {
             drop(server);
         }
         let log = self.installed.logs.join("restarted.log");
-        self.server = Some(Server::start(&self.installed.server, address, &[], &log)?);
+        self.server =
+            Some(Server::start(&self.installed.server, address, &["--config", &self.config], &log)?);
         Ok(())
     }
 }
 
 impl Installed {
+    /// Starts a server; its configuration and its log are files of that name.
+    fn serve(&self, name: &str, config: &str) -> Result<Server> {
+        let path = self.config(name)?;
+        fs::write(&path, config)?;
+        let log = self.logs.join(format!("{name}.log"));
+        Server::start(&self.server, ANY_PORT, &["--config", &path], &log)
+    }
+
+    /// Where the configuration of that name is.
+    fn config(&self, name: &str) -> Result<String> {
+        let path = self.logs.join(format!("{name}.toml"));
+        Ok(path.to_str().context("the path of the target directory is no UTF-8")?.to_owned())
+    }
+
     /// Starts one client, not yet connected.
-    fn agent(&self, sdk: Sdk, format: &str, url: &str) -> Result<Agent> {
+    fn agent(&self, sdk: Sdk, format: &str, user: &str, url: &str) -> Result<Agent> {
         let programs = workspace::root().join("xtask/sdk");
         let mut command = match sdk {
             Sdk::Js => {
-                command("node", &programs.join("js/agent.mjs"), &[path(&self.node_modules)?, url, format])
+                let modules = path(&self.node_modules)?;
+                command("node", &programs.join("js/agent.mjs"), &[modules, url, format, user])
             }
-            Sdk::Python => command(&self.python, &programs.join("python/agent.py"), &[url, format]),
+            Sdk::Python => command(&self.python, &programs.join("python/agent.py"), &[url, format, user]),
         };
-        Agent::start(sdk, format, &mut command)
+        Agent::start(sdk, format, user, &mut command)
     }
 }
 

@@ -1,15 +1,15 @@
 // One client of npm `centrifuge`, driven over standard input and output.
 //
-//   node agent.mjs MODULES URL json|protobuf
+//   node agent.mjs MODULES URL json|protobuf USER
 //
-// Each line of input is {"id", "op", …}; it is answered by one line {"id", "ok": {…}} or {"id", "error": {"code", "message"}}.
+// Each line of input is {"id", "op", …}; it is answered by one line {"id", "ok": …} or {"id", "error": {"code", "message"}}.
 // What happens meanwhile is written as lines {"event", …}. The process ends with its input.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import path from "node:path";
 
-const [modules, url, format] = process.argv.slice(2);
+const [modules, url, format, user] = process.argv.slice(2);
 const require = createRequire(path.join(modules, "agent.js"));
 const { Centrifuge } = require(format === "protobuf" ? "centrifuge/build/protobuf" : "centrifuge");
 const binary = format === "protobuf";
@@ -17,15 +17,32 @@ const binary = format === "protobuf";
 const write = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const encode = (data) => (binary ? new TextEncoder().encode(JSON.stringify(data)) : data);
 const decode = (data) => (binary ? JSON.parse(new TextDecoder().decode(data)) : data);
+/** In Protobuf no data is an empty array. */
+const optional = (data) => (data === undefined || data.length === 0 ? undefined : decode(data));
+const received = ({ data, info, offset, tags }) => ({ data: decode(data), from: info?.client, offset, tags });
+const position = ({ wasRecovering, recovered, streamPosition }) => ({ was_recovering: wasRecovering, recovered, ...streamPosition });
 
-const client = new Centrifuge(url, { websocket: require("ws"), minReconnectDelay: 50, maxReconnectDelay: 500, maxServerPingDelay: 2000 });
+/** A browser would send a cookie; here a proxy in front of the server is imitated. */
+class WebSocketOfUser extends require("ws") {
+  constructor(address, protocols) {
+    super(address, protocols, { headers: { "X-User-ID": user } });
+  }
+}
+
+const client = new Centrifuge(url, { websocket: WebSocketOfUser, minReconnectDelay: 50, maxReconnectDelay: 500, maxServerPingDelay: 2000 });
 client.on("connecting", ({ code, reason }) => write({ event: "connecting", code, reason }));
 client.on("connected", (context) => write({ event: "connected", client: context.client }));
 client.on("disconnected", ({ code, reason }) => write({ event: "disconnected", code, reason }));
+// Subscriptions that the server made.
+client.on("subscribed", (context) => write({ event: "server_subscribed", channel: context.channel, data: optional(context.data), ...position(context) }));
+client.on("unsubscribed", ({ channel }) => write({ event: "server_unsubscribed", channel }));
+client.on("publication", (context) => write({ event: "publication", channel: context.channel, ...received(context) }));
+client.on("join", ({ channel, info }) => write({ event: "join", channel, from: info.client, user: info.user }));
+client.on("leave", ({ channel, info }) => write({ event: "leave", channel, from: info.client, user: info.user }));
 
 /** Subscribes and resolves when the server has answered. */
-function subscribe(channel) {
-  const subscription = client.getSubscription(channel) ?? newSubscription(channel);
+function subscribe(channel, options) {
+  const subscription = client.getSubscription(channel) ?? newSubscription(channel, options);
   return new Promise((resolve, reject) => {
     const settle = (done) => {
       subscription.off("subscribed", subscribed);
@@ -40,11 +57,19 @@ function subscribe(channel) {
   });
 }
 
-function newSubscription(channel) {
-  const subscription = client.newSubscription(channel, { minResubscribeDelay: 50, maxResubscribeDelay: 500 });
-  subscription.on("publication", ({ data, info }) => write({ event: "publication", channel, data: decode(data), from: info?.client }));
-  subscription.on("subscribed", () => write({ event: "subscribed", channel }));
+function newSubscription(channel, { delta, filter, join_leave }) {
+  const subscription = client.newSubscription(channel, {
+    minResubscribeDelay: 50,
+    maxResubscribeDelay: 500,
+    delta: delta ? "fossil" : undefined,
+    tagsFilter: filter,
+    joinLeave: join_leave,
+  });
+  subscription.on("publication", (context) => write({ event: "publication", channel, ...received(context) }));
+  subscription.on("subscribed", (context) => write({ event: "subscribed", channel, ...position(context) }));
   subscription.on("unsubscribed", ({ code }) => write({ event: "unsubscribed", channel, code }));
+  subscription.on("join", ({ info }) => write({ event: "join", channel, from: info.client, user: info.user }));
+  subscription.on("leave", ({ info }) => write({ event: "leave", channel, from: info.client, user: info.user }));
   return subscription;
 }
 
@@ -55,35 +80,46 @@ const operations = {
   connect: async () => {
     client.connect();
     await client.ready();
-    return {};
   },
   disconnect: async () => client.disconnect(),
-  subscribe: ({ channel }) => subscribe(channel),
+  subscribe: ({ channel, ...options }) => subscribe(channel, options),
   unsubscribe: async ({ channel }) => {
     client.getSubscription(channel).unsubscribe();
     await barrier();
   },
   // All are sent before the first answer is awaited.
-  publish: ({ channel, messages }) => Promise.all(messages.map((data) => client.publish(channel, encode(data)))),
+  publish: async ({ channel, messages }) => void (await Promise.all(messages.map((data) => client.publish(channel, encode(data))))),
   publish_bytes: ({ channel, bytes }) => client.publish(channel, new Uint8Array(bytes)),
   batch: async ({ channel, messages }) => {
     client.startBatching();
-    const subscribed = subscribe(channel);
+    const subscribed = subscribe(channel, {});
     const published = messages.map((data) => client.publish(channel, encode(data)));
     client.stopBatching();
     await Promise.all([subscribed, ...published]);
   },
   rpc: ({ method }) => client.rpc(method, encode({})),
-  history: ({ channel }) => client.history(channel, { limit: 10 }),
-  presence: ({ channel }) => client.presence(channel),
-  presence_stats: ({ channel }) => client.presenceStats(channel),
+  history: async ({ channel, limit, since, reverse }) => {
+    const { publications, offset, epoch } = await client.history(channel, { limit, since, reverse });
+    return { publications: publications.map(received), offset, epoch };
+  },
+  presence: async ({ channel }) => {
+    const { clients } = await client.presence(channel);
+    return Object.fromEntries(Object.entries(clients).map(([id, info]) => [id, info.user]));
+  },
+  presence_stats: async ({ channel }) => {
+    const { numClients, numUsers } = await client.presenceStats(channel);
+    return { clients: numClients, users: numUsers };
+  },
+  delta_stats: async ({ channel }) => {
+    const { numFullPayloads, numDeltaPayloads } = client.getSubscription(channel).deltaStats();
+    return { full: numFullPayloads, delta: numDeltaPayloads };
+  },
 };
 
 createInterface({ input: process.stdin }).on("line", async (line) => {
   const { id, op, ...parameters } = JSON.parse(line);
   try {
-    await operations[op](parameters);
-    write({ id, ok: {} });
+    write({ id, ok: (await operations[op](parameters)) ?? {} });
   } catch (error) {
     write({ id, error: { code: error.code ?? 0, message: error.message ?? String(error) } });
   }

@@ -1,8 +1,8 @@
 """One client of PyPI `centrifuge-python`, driven over standard input and output.
 
-    python agent.py URL json|protobuf
+    python agent.py URL json|protobuf USER
 
-Each line of input is {"id", "op", ...}; it is answered by one line {"id", "ok": {}} or
+Each line of input is {"id", "op", ...}; it is answered by one line {"id", "ok": ...} or
 {"id", "error": {"code", "message"}}. What happens meanwhile is written as lines {"event", ...}.
 The process ends with its input.
 """
@@ -10,10 +10,13 @@ The process ends with its input.
 import asyncio
 import json
 import sys
+from collections import Counter
 
 import centrifuge
+from centrifuge.filter import FilterNode
+from centrifuge.types import StreamPosition
 
-URL, FORMAT = sys.argv[1:]
+URL, FORMAT, USER = sys.argv[1:]
 BINARY = FORMAT == "protobuf"
 
 
@@ -27,6 +30,22 @@ def encode(data):
 
 def decode(data):
     return json.loads(data) if BINARY else data
+
+
+def received(pub):
+    sender = pub.info.client if pub.info else None
+    return {"data": decode(pub.data), "from": sender, "offset": pub.offset, "tags": pub.tags}
+
+
+def position(ctx):
+    told = {"was_recovering": ctx.was_recovering, "recovered": ctx.recovered}
+    if ctx.stream_position:
+        told |= {"offset": ctx.stream_position.offset, "epoch": ctx.stream_position.epoch}
+    return told
+
+
+def member(event, channel, info):
+    return {"event": event, "channel": channel, "from": info.client, "user": info.user}
 
 
 class Refused(Exception):
@@ -47,14 +66,33 @@ class ClientEvents(centrifuge.ClientEventHandler):
     async def on_disconnected(self, ctx):
         write({"event": "disconnected", "code": ctx.code, "reason": ctx.reason})
 
+    # Subscriptions that the server made.
+
+    async def on_subscribed(self, ctx):
+        data = decode(ctx.data) if ctx.data else None
+        write({"event": "server_subscribed", "channel": ctx.channel, "data": data, **position(ctx)})
+
+    async def on_unsubscribed(self, ctx):
+        write({"event": "server_unsubscribed", "channel": ctx.channel})
+
+    async def on_publication(self, ctx):
+        write({"event": "publication", "channel": ctx.channel, **received(ctx.pub)})
+
+    async def on_join(self, ctx):
+        write(member("join", ctx.channel, ctx.info))
+
+    async def on_leave(self, ctx):
+        write(member("leave", ctx.channel, ctx.info))
+
 
 class ChannelEvents(centrifuge.SubscriptionEventHandler):
     def __init__(self, channel):
         self.channel = channel
         self.settled = None
+        self.payloads = Counter()
 
     async def on_subscribed(self, ctx):
-        write({"event": "subscribed", "channel": self.channel})
+        write({"event": "subscribed", "channel": self.channel, **position(ctx)})
         if self.settled and not self.settled.done():
             self.settled.set_result(None)
 
@@ -64,8 +102,14 @@ class ChannelEvents(centrifuge.SubscriptionEventHandler):
             self.settled.set_exception(Refused(ctx.code, ctx.reason))
 
     async def on_publication(self, ctx):
-        sender = ctx.pub.info.client if ctx.pub.info else None
-        write({"event": "publication", "channel": self.channel, "data": decode(ctx.pub.data), "from": sender})
+        self.payloads["delta" if ctx.pub.delta else "full"] += 1
+        write({"event": "publication", "channel": self.channel, **received(ctx.pub)})
+
+    async def on_join(self, ctx):
+        write(member("join", self.channel, ctx.info))
+
+    async def on_leave(self, ctx):
+        write(member("leave", self.channel, ctx.info))
 
 
 class Agent:
@@ -77,6 +121,8 @@ class Agent:
             min_reconnect_delay=0.05,
             max_reconnect_delay=0.5,
             max_server_ping_delay=2.0,
+            # A browser would send a cookie; here a proxy in front of the server is imitated.
+            headers={"X-User-ID": USER},
             proxy=None,
         )
         self.events = {}
@@ -88,12 +134,18 @@ class Agent:
     async def disconnect(self):
         await self.client.disconnect()
 
-    async def subscribe(self, channel):
+    async def subscribe(self, channel, delta=False, filter=None, join_leave=False):
         subscription = self.client.get_subscription(channel)
         if subscription is None:
             self.events[channel] = ChannelEvents(channel)
             subscription = self.client.new_subscription(
-                channel, events=self.events[channel], min_resubscribe_delay=0.05, max_resubscribe_delay=0.5
+                channel,
+                events=self.events[channel],
+                min_resubscribe_delay=0.05,
+                max_resubscribe_delay=0.5,
+                delta=centrifuge.DeltaType.FOSSIL if delta else None,
+                tags_filter=FilterNode(filter) if filter else None,
+                join_leave=join_leave,
             )
         self.events[channel].settled = asyncio.get_running_loop().create_future()
         await subscription.subscribe()
@@ -117,21 +169,30 @@ class Agent:
     async def rpc(self, method):
         await self.client.rpc(method, encode({}))
 
-    async def history(self, channel):
-        await self.client.history(channel, limit=10)
+    async def history(self, channel, limit=10, since=None, reverse=False):
+        since = StreamPosition(**since) if since else None
+        result = await self.client.history(channel, limit=limit, since=since, reverse=reverse)
+        publications = [received(pub) for pub in result.publications]
+        return {"publications": publications, "offset": result.offset, "epoch": result.epoch}
 
     async def presence(self, channel):
-        await self.client.presence(channel)
+        result = await self.client.presence(channel)
+        return {client: info.user for client, info in result.clients.items()}
 
     async def presence_stats(self, channel):
-        await self.client.presence_stats(channel)
+        result = await self.client.presence_stats(channel)
+        return {"clients": result.num_clients, "users": result.num_users}
+
+    async def delta_stats(self, channel):
+        payloads = self.events[channel].payloads
+        return {"full": payloads["full"], "delta": payloads["delta"]}
 
     async def perform(self, line):
         request = json.loads(line)
         number, operation = request.pop("id"), request.pop("op")
         try:
-            await getattr(self, operation)(**request)
-            write({"id": number, "ok": {}})
+            result = await getattr(self, operation)(**request)
+            write({"id": number, "ok": {} if result is None else result})
         except Exception as error:
             write({"id": number, "error": {"code": getattr(error, "code", 0), "message": repr(error)}})
 

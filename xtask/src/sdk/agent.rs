@@ -23,8 +23,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Answer { id: u64, error: Option<Refusal> },
-    Event(Event),
+    Answer { id: u64, ok: Option<Value>, error: Option<Refusal> },
+    Event(Box<Event>),
 }
 
 /// Why an SDK says that a command failed.
@@ -41,26 +41,35 @@ pub(super) struct Event {
     pub(super) event: String,
     pub(super) code: Option<u32>,
     pub(super) channel: Option<String>,
+    /// Id that the server gave to the connection.
     pub(super) client: Option<String>,
     pub(super) data: Option<Value>,
+    /// Id of the connection that published, joined or left.
     pub(super) from: Option<String>,
+    /// User of the one that joined or left.
+    pub(super) user: Option<String>,
+    pub(super) offset: Option<u64>,
+    pub(super) recovered: Option<bool>,
+    pub(super) was_recovering: Option<bool>,
 }
 
 /// A driven client; its process ends when this is dropped.
 pub(super) struct Agent {
     sdk: Sdk,
     format: String,
+    user: String,
     process: process::Running,
     input: ChildStdin,
     output: Receiver<String>,
     last_id: u64,
-    answers: HashMap<u64, Result<(), Refusal>>,
+    answers: HashMap<u64, Result<Value, Refusal>>,
     events: VecDeque<Event>,
     client: String,
 }
 
 impl Agent {
-    pub(super) fn start(sdk: Sdk, format: &str, command: &mut Command) -> Result<Self> {
+    /// Starts a client of that user.
+    pub(super) fn start(sdk: Sdk, format: &str, user: &str, command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = process::Running::start("an SDK client", command)?;
         let input = process.child().stdin.take().context("the client's input is piped")?;
@@ -68,6 +77,7 @@ impl Agent {
         Ok(Self {
             sdk,
             format: format.to_owned(),
+            user: user.to_owned(),
             process,
             input,
             output,
@@ -91,6 +101,10 @@ impl Agent {
         self.format == "protobuf"
     }
 
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
     /// The id that the server gave to its latest connection.
     pub(super) fn client(&self) -> &str {
         &self.client
@@ -107,7 +121,7 @@ impl Agent {
     }
 
     /// Waits for the answer to a command.
-    pub(super) fn answer(&mut self, id: u64) -> Result<Result<(), Refusal>> {
+    pub(super) fn answer(&mut self, id: u64) -> Result<Result<Value, Refusal>> {
         let deadline = Instant::now() + LIMIT;
         loop {
             if let Some(answer) = self.answers.remove(&id) {
@@ -119,9 +133,14 @@ impl Agent {
 
     /// Gives a command that must succeed.
     pub(super) fn call(&mut self, op: &str, parameters: &[(&str, Value)]) -> Result<()> {
+        self.ask(op, parameters).map(drop)
+    }
+
+    /// Gives a command that must succeed, and returns its result.
+    pub(super) fn ask(&mut self, op: &str, parameters: &[(&str, Value)]) -> Result<Value> {
         let id = self.send(op, parameters)?;
         match self.answer(id)? {
-            Ok(()) => Ok(()),
+            Ok(result) => Ok(result),
             Err(Refusal { code, message }) => bail!("{}: {op} was refused: {code} {message}", self.name()),
         }
     }
@@ -130,7 +149,7 @@ impl Agent {
     pub(super) fn refused(&mut self, op: &str, parameters: &[(&str, Value)], code: u32) -> Result<()> {
         let id = self.send(op, parameters)?;
         match self.answer(id)? {
-            Ok(()) => bail!("{}: {op} succeeded instead of being refused with {code}", self.name()),
+            Ok(_) => bail!("{}: {op} succeeded instead of being refused with {code}", self.name()),
             Err(refusal) if refusal.code == code => Ok(()),
             Err(Refusal { code: other, message }) => {
                 bail!("{}: {op} was refused with {other} {message} instead of {code}", self.name())
@@ -156,6 +175,20 @@ impl Agent {
     /// Waits for the next publication in a channel.
     pub(super) fn publication(&mut self, channel: &str) -> Result<Event> {
         self.wait(&format!("a publication in {channel}"), |event| event.is_publication(channel))
+    }
+
+    /// Waits for that event in a channel.
+    pub(super) fn event(&mut self, event: &str, channel: &str) -> Result<Event> {
+        self.wait(&format!("{event} in {channel}"), |seen| seen.is(event, Some(channel)))
+    }
+
+    /// Waits for publications of a channel with these data, in this order.
+    pub(super) fn expect(&mut self, channel: &str, all: &[Value]) -> Result<()> {
+        for expected in all {
+            let data = self.publication(channel)?.data.unwrap_or_default();
+            ensure!(data == *expected, "{} got {data} in {channel}, not {expected}", self.name());
+        }
+        Ok(())
     }
 
     /// All publications of a channel that have arrived and were not taken.
@@ -197,14 +230,14 @@ impl Agent {
             }
         };
         match serde_json::from_str(&line).with_context(|| format!("{} wrote {line:?}", self.name()))? {
-            Line::Answer { id, error } => {
-                self.answers.insert(id, error.map_or(Ok(()), Err));
+            Line::Answer { id, ok, error } => {
+                self.answers.insert(id, error.map_or(Ok(ok.unwrap_or_default()), Err));
             }
             Line::Event(event) => {
                 if let Some(client) = &event.client {
                     self.client.clone_from(client);
                 }
-                self.events.push_back(event);
+                self.events.push_back(*event);
             }
         }
         Ok(true)

@@ -10,11 +10,18 @@ use super::{
     agent::{Agent, Event},
 };
 
+mod members;
+mod streams;
+
 /// A check of all clients; its channels are its own.
 type Case = fn(&mut Party<'_>) -> Result<()>;
 
 /// The checks in their order; those that restart the server come last.
-pub(super) const ALL: &[(&str, Case)] = &[
+pub(super) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
+    BASIC.iter().chain(streams::CASES).chain(members::CASES).chain(RESTARTS)
+}
+
+const BASIC: &[(&str, Case)] = &[
     ("every client has an id of its own", every_client_has_an_id),
     ("publications reach all subscribers in order, the publisher too", all_receive_in_order),
     ("four publishers at once: all subscribers see one order", all_see_one_order),
@@ -22,12 +29,19 @@ pub(super) const ALL: &[(&str, Case)] = &[
     ("nothing arrives after unsubscribing, and subscribing again works", unsubscribing_is_final),
     ("a batch of commands in one frame is answered", a_batch_is_answered),
     ("payloads arrive as they were sent", payloads_arrive_as_sent),
-    ("rpc, history, presence and presence stats are refused with 108", what_does_not_exist_is_refused),
+    (
+        "what is not configured is refused: rpc, history and presence with 108, a namespace with 102",
+        what_does_not_exist_is_refused,
+    ),
     ("bad channel names are refused with 107", bad_channels_are_refused),
     ("a payload that is no JSON is refused with 107 and disturbs nobody", binary_payloads_are_refused),
     ("a message over the limit closes its sender with 1009", an_oversized_message_closes),
+];
+
+const RESTARTS: &[(&str, Case)] = &[
     ("all come back by themselves after the server stopped and started", all_come_back_after_a_stop),
     ("all come back by themselves after the server was killed", all_come_back_after_a_kill),
+    ("after the server was killed streams are told as not recovered", a_killed_server_has_forgotten),
 ];
 
 /// How many publications one publisher sends in a row.
@@ -188,6 +202,8 @@ fn what_does_not_exist_is_refused(party: &mut Party<'_>) -> Result<()> {
         for op in ["history", "presence", "presence_stats"] {
             agent.refused(op, &[("channel", json!("plain"))], 108)?;
         }
+        agent.refused("subscribe", &[("channel", json!("nowhere:room"))], 102)?;
+        agent.refused("publish", &[("channel", json!("nowhere:room")), ("messages", json!([1]))], 102)?;
     }
     Ok(())
 }
@@ -223,9 +239,9 @@ fn binary_payloads_are_refused(party: &mut Party<'_>) -> Result<()> {
 
 /// Both SDKs show close code 1009 as their own code 3; with it JavaScript stays away, and Python 0.7.0 comes back.
 fn an_oversized_message_closes(party: &mut Party<'_>) -> Result<()> {
-    let url = party.url()?;
+    let url = party.url();
     for (sdk, format) in KINDS {
-        let mut agent = party.installed.agent(*sdk, format, &url)?;
+        let mut agent = party.installed.agent(*sdk, format, "verbose", &url)?;
         agent.call("connect", &[])?;
         let message = json!(["x".repeat(70_000)]);
         agent.send("publish", &[("channel", json!("big")), ("messages", message)])?;
@@ -264,6 +280,28 @@ fn all_come_back(party: &mut Party<'_>, channel: &str, kindly: bool) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What a client knew of a stream is of no use to the new server, and it is told so.
+fn a_killed_server_has_forgotten(party: &mut Party<'_>) -> Result<()> {
+    const CHANNEL: &str = "recovery:killed";
+    subscribe_all(party, CHANNEL)?;
+    publish(&mut party.agents[0], CHANNEL, &[json!(1), json!(2)])?;
+    for agent in &mut party.agents {
+        agent.expect(CHANNEL, &[json!(1), json!(2)])?;
+        agent.forget();
+    }
+    party.restart(false)?;
+    for agent in &mut party.agents {
+        let told = agent.event("subscribed", CHANNEL)?;
+        ensure!(
+            (told.was_recovering, told.recovered) == (Some(true), Some(false)),
+            "{} was told recovered {:?}",
+            agent.name(),
+            told.recovered
+        );
+    }
+    nothing_left(party, CHANNEL)
 }
 
 /// For several ping intervals no client loses its connection; then all still receive.
