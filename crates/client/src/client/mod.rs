@@ -91,7 +91,7 @@ struct Inner {
 
 impl Client {
     /// Begins with a server's URL: `ws://`, `wss://`, `http://` or `https://`. Without a path,
-    /// [`Endpoint::PROTOCOL_PATH`] is added.
+    /// [`Endpoint::PROTOCOL_PATH`](crate::Endpoint::PROTOCOL_PATH) is added.
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(url.into())
     }
