@@ -118,6 +118,11 @@ impl Node {
         })
     }
 
+    /// Bytes of payloads that one reply may carry, so that it fits into an outbox with room for what comes beside it.
+    pub(crate) const fn largest_reply(&self) -> usize {
+        self.settings.client.queue_max_size / 2
+    }
+
     /// Forgets what was published to a channel; its position stays.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ impl Session {
         if !self.rules.anonymous && self.named.is_none() {
             return BAD_REQUEST;
         }
-        let user = self.named.take().map(String::from).unwrap_or_default();
+        let user = self.named.clone().map(String::from).unwrap_or_default();
         self.admit(id, &request, Grant { user, ..Grant::default() })
     }
 

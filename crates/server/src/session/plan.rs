@@ -88,7 +88,11 @@ impl Plan {
         plan.announced = join_leave.unwrap_or(plan.announced);
         plan.join_leave = plan.announced && force_push_join_leave.unwrap_or(options.force_push_join_leave);
         plan.recoverable = has_history && force_recovery.unwrap_or(plan.recoverable);
-        plan.positioned = has_history && force_positioning.unwrap_or(plan.positioned || plan.recoverable);
+        let positioned = force_positioning.unwrap_or(plan.positioned);
+        plan.positioned = has_history && (plan.recoverable || positioned);
+        let (mode, since) = (options.force_recovery_mode, order.recover_since.clone());
+        let asked = plan.recoverable && since.is_some();
+        plan.recovery = asked.then_some(Recovery { mode, since, or_error: false, limit });
         plan.info = order.info.clone();
         plan.data = order.data.clone();
         plan

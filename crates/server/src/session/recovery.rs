@@ -61,6 +61,15 @@ impl Recovery {
     }
 }
 
+impl Recovered {
+    /// The same, unless it would not fit into an outbox: then it cannot be recovered.
+    pub(crate) fn within(self, bytes: usize) -> Self {
+        let total: usize = self.publications.iter().map(|publication| publication.data.len()).sum();
+        let top = self.publications.last().map_or(self.offset, |last| last.offset);
+        if total <= bytes { self } else { Self { publications: Vec::new(), complete: false, offset: top } }
+    }
+}
+
 /// Whether the client's epoch is the stream's; only the empty one matches every stream.
 fn history_matches(recovery: &Recovery, position: &throng_engine::Position) -> bool {
     let epoch = recovery.since.as_ref().map_or("", |since| since.epoch.as_str());

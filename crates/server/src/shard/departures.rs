@@ -1,5 +1,6 @@
 //! How a client leaves a channel: out of its presence, and the others hear of it.
 
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -39,6 +40,11 @@ impl Member {
         if !info.is_empty() {
             self.infos.push((channel.clone(), info.detached()));
         }
+    }
+
+    /// Lets go of what was attached to a subscription.
+    fn forget(&mut self, channel: &ChannelName) {
+        self.infos.retain(|(name, _)| name != channel);
     }
 
     /// The client as subscribers of this channel see it.
@@ -89,12 +95,8 @@ impl Shard {
             if ended.leave {
                 self.node.leave(&channel, self.id);
             }
-            if let Some(mut departure) = self.departure(slot, &channel, ended) {
-                let mut departures = self.departures.borrow_mut();
-                if departures.len() >= MOST_ANNOUNCED && departure.announced.take().is_some() {
-                    self.node.metrics.announcements_dropped.add(1);
-                }
-                departures.push_back(departure);
+            if let Some(departure) = self.departure(slot, &channel, ended) {
+                self.departures.borrow_mut().push_back(departure);
                 self.departed.notify_one();
             }
         }
@@ -104,8 +106,13 @@ impl Shard {
         if ended.leave {
             self.node.leave(channel, self.id);
         }
-        if let Some(departure) = self.departure(slot, channel, ended) {
-            self.see_off(departure).await;
+        let departure = self.departure(slot, channel, ended);
+        self.with_member(slot, |member| member.forget(channel));
+        if let Some(departure) = departure
+            && let Some((channel, leave)) = self.see_off(departure).await
+        {
+            // That it failed is counted.
+            let _ = self.node.announce(&channel, leave).await;
         }
     }
 
@@ -122,7 +129,8 @@ impl Shard {
         })
     }
 
-    async fn see_off(&self, departure: Departure) {
+    /// Takes a client out of presence. Returns what the others are to hear of it.
+    async fn see_off(&self, departure: Departure) -> Option<(ChannelName, Message)> {
         let Departure { channel, client, present, announced } = departure;
         if present {
             let origin = Origin(client.as_u128());
@@ -130,20 +138,29 @@ impl Shard {
                 tracing::warn!(connection = %client, %error, "the client stays listed in a channel's presence");
             }
         }
-        if let Some(info) = announced {
-            // That it failed is counted.
-            let _ = self.node.announce(&channel, Message::Leave(Arc::new(info))).await;
-        }
+        announced.map(|info| (channel, Message::Leave(Arc::new(info))))
     }
 }
 
-/// Sees off the clients that are gone, for as long as the shard is there.
+/// Sees off the clients that are gone, for as long as the shard is there. Presence is kept right at once; what the others hear
+/// has to wait for room in the queues.
 pub(super) async fn see_off_departed(shard: Weak<Shard>) {
+    let mut leaves = VecDeque::new();
     loop {
         let Some(strong) = shard.upgrade() else { return };
-        let next = strong.departures.borrow_mut().pop_front();
-        match next {
-            Some(departure) => strong.see_off(departure).await,
+        loop {
+            let next = strong.departures.borrow_mut().pop_front();
+            let Some(departure) = next else { break };
+            let Some(leave) = strong.see_off(departure).await else { continue };
+            if leaves.len() < MOST_ANNOUNCED {
+                leaves.push_back(leave);
+            } else {
+                strong.node.metrics.announcements_dropped.add(1);
+            }
+        }
+        match leaves.pop_front() {
+            // That it failed is counted.
+            Some((channel, leave)) => drop(strong.node.announce(&channel, leave).await),
             None => {
                 let departed = Rc::clone(&strong.departed);
                 drop(strong);

@@ -143,7 +143,7 @@ impl Shard {
                 let history = engine.history(&plan.channel, options, &recovery.query()).await;
                 let history = history.map_err(|_| ErrorCode::Internal)?;
                 let snapshot = Snapshot { sequence: history.sequence, position: Some(history.position) };
-                let recovered = recovery.judge(history);
+                let recovered = recovery.judge(history).within(self.node.largest_reply());
                 self.node.metrics.recovered(match (recovery.since.is_some(), recovered.complete) {
                     (false, _) => Outcome::Cached,
                     (true, true) => Outcome::Complete,

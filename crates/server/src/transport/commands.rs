@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use throng_engine::{Event, HistoryQuery, Message, PublishOptions};
 use throng_protocol::{
-    ChannelName, ConnectRequest, DisconnectCode, ErrorCode, ErrorReply, HistoryResult, Outcome, Payload,
-    PresenceResult, PresenceStatsResult, Publication, PublishResult, Reply, RpcRequest, RpcResult,
+    ChannelName, ConnectRequest, DisconnectCode, ErrorCode, ErrorReply, HistoryResult, Limits, Outcome,
+    Payload, PresenceResult, PresenceStatsResult, Publication, PublishResult, Reply, RpcRequest, RpcResult,
     SubscribeRequest, UnsubscribeResult,
 };
-use throng_registry::{Client, ClientKey};
+use throng_registry::{Client, ClientId, ClientKey};
 
 use super::protocol::{Protocol, Replies};
 use super::{Dialogue, Farewell, Socket};
@@ -148,6 +148,9 @@ impl Protocol {
                 return None;
             }
         };
+        if ![&reply.info, &reply.data].into_iter().all(is_json_or_none) {
+            return self.distrust(id, replies);
+        }
         let grant = Grant { user: reply.user, info: reply.info, data: reply.data, channels: reply.channels };
         match self.session.admit(id, &request, grant) {
             Decision::Open(welcome) => self.open(socket, *welcome, replies).await,
@@ -160,6 +163,13 @@ impl Protocol {
         }
     }
 
+    /// Refuses to pass on what a connect handler gave: it is embedded in what others get.
+    fn distrust(&self, id: u32, replies: &mut Replies) -> Option<Farewell> {
+        tracing::error!(connection = %self.client, "a connect handler gave data that is not JSON");
+        replies.add(self.format, &session::error(id, ErrorCode::Internal));
+        None
+    }
+
     /// Enters a client that is let in, with the subscriptions that it was granted.
     async fn open(&mut self, socket: &Socket, welcome: Welcome, replies: &mut Replies) -> Option<Farewell> {
         let Socket { shard, slot, .. } = socket;
@@ -169,6 +179,8 @@ impl Protocol {
         if client.user_connection_limit.is_some_and(|limit| !user.is_empty() && others() >= limit) {
             return Some(DisconnectCode::ConnectionLimit.into());
         }
+        // Taken before this one is entered, so that two that come at once never end each other.
+        let older = self.older_connections(socket, &user);
         let key = ClientKey { shard: shard.id, slot: *slot };
         let entry = Client { key, user: Arc::clone(&user), format: self.format() };
         shard.node.directory().connect(self.client, entry);
@@ -195,25 +207,32 @@ impl Protocol {
         for subscription in prepared {
             shard.complete(*slot, subscription, |_, _| ()).await;
         }
-        self.replace_others(socket, user);
+        self.replace(socket, &user, older);
         None
     }
 
-    /// Ends the user's older connections, where a user may have one only.
-    fn replace_others(&self, socket: &Socket, user: Arc<str>) {
+    /// The user's connections that must go, where a user may have one only.
+    fn older_connections(&self, socket: &Socket, user: &str) -> Vec<ClientId> {
         let node = &socket.shard.node;
         let personal = &node.settings.client.subscribe_to_user_personal_channel;
         if user.is_empty() || !personal.enabled || !personal.single_connection {
-            return;
+            return Vec::new();
         }
-        let (node, except) = (Arc::clone(node), vec![self.client]);
-        tokio::task::spawn_local(async move {
-            let code = DisconnectCode::ConnectionLimit;
-            let order = Order::Disconnect { code: code.code(), reason: code.reason().into() };
-            let to = Selector { user: user.to_string(), client: None, except };
-            // Those that do not obey in time do so later; nobody waits for it.
-            let _ = node.order(&to, order).await;
-        });
+        node.directory().clients_of(user)
+    }
+
+    /// Ends older connections of the user.
+    fn replace(&self, socket: &Socket, user: &str, older: Vec<ClientId>) {
+        for client in older {
+            let (node, user) = (Arc::clone(&socket.shard.node), user.to_owned());
+            tokio::task::spawn_local(async move {
+                let code = DisconnectCode::ConnectionLimit;
+                let order = Order::Disconnect { code: code.code(), reason: code.reason().into() };
+                let to = Selector { user, client: Some(client), except: Vec::new() };
+                // Those that do not obey in time do so later; nobody waits for it.
+                let _ = node.order(&to, order).await;
+            });
+        }
     }
 
     async fn subscribe(
@@ -235,6 +254,10 @@ impl Protocol {
                 data: request.data.clone(),
             };
             let reply = handlers.ask(handler, event).await?;
+            if ![&reply.info, &reply.data].into_iter().all(is_json_or_none) {
+                tracing::error!("a subscribe handler gave data that is not JSON");
+                return Err(ErrorCode::Internal.into());
+            }
             (plan.info, plan.data) = (reply.info, reply.data);
         }
         let prepared = socket.shard.prepare(socket.slot, plan, self.format).await?;
@@ -302,7 +325,16 @@ impl Protocol {
         query: &HistoryQuery,
     ) -> Result<Outcome, No> {
         let node = &socket.shard.node;
-        let result: HistoryResult = node.history_of(channel.as_str(), query).await?;
+        let mut result: HistoryResult = node.history_of(channel.as_str(), query).await?;
+        // What does not fit is left for the next page, as if the limit had been lower.
+        let mut room = node.largest_reply();
+        let count = result.publications.iter().take_while(|publication| {
+            let left = room.checked_sub(publication.data.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
+        let count = count.count().max(1);
+        result.publications.truncate(count);
         let binary = node
             .namespaces
             .of(channel.as_str())
@@ -325,6 +357,10 @@ impl Protocol {
             data: request.data,
         };
         let data = handlers.ask(handler, event).await?;
+        if self.format == throng_protocol::Format::Json && !is_json_or_none(&data) {
+            tracing::error!("an rpc handler gave data that is not JSON");
+            return Err(ErrorCode::Internal.into());
+        }
         Ok(Outcome::Rpc(RpcResult { data }))
     }
 
@@ -346,6 +382,10 @@ impl Protocol {
     fn user(&self) -> String {
         self.session.identity().map_or_else(String::new, |identity| identity.user.to_string())
     }
+}
+
+fn is_json_or_none(data: &Payload) -> bool {
+    data.is_empty() || data.is_json_within(Limits::default().nesting)
 }
 
 async fn presence(socket: &Socket, channel: &ChannelName) -> Result<Outcome, No> {

@@ -28,6 +28,10 @@ pub(super) struct Protocol {
     pub(super) refused: Option<Instant>,
 }
 
+/// Bytes of replies after which they are written before more commands of the message are carried out: one small command may have
+/// a large answer, and a message holds many.
+const MANY_REPLIES: usize = 64 * 1024;
+
 /// Replies of one message to be sent as one frame.
 #[derive(Default)]
 pub(super) struct Replies(BytesMut);
@@ -132,6 +136,10 @@ impl Dialogue for Protocol {
             farewell = self.perform(socket, decision, &mut replies).await;
             if farewell.is_some() {
                 break;
+            }
+            if replies.0.len() > MANY_REPLIES {
+                self.send(socket, &mut replies);
+                socket.give_way().await;
             }
         }
         self.send(socket, &mut replies);

@@ -282,6 +282,21 @@ impl Socket {
         self.shard.node.publish(channel, event, options, wait).await
     }
 
+    /// Waits until what is in the outbox has been offered to the peer: it is written, or in a backlog that has its bounds.
+    pub(crate) async fn give_way(&self) {
+        loop {
+            self.shard.wake_turn();
+            tokio::task::yield_now().await;
+            let table = self.shard.table.borrow();
+            if table.is_flushed(self.slot)
+                || table.backlog_of(self.slot) > 0
+                || table.ending(self.slot).is_some()
+            {
+                return;
+            }
+        }
+    }
+
     /// Puts a control frame into the outbox.
     pub(crate) fn send_control(&self, opcode: Opcode, payload: &[u8]) {
         self.shard.send(self.slot, |out| frame::encode_into(opcode, payload, out));
