@@ -59,10 +59,12 @@ const KEYS: [(&str, &str, &str); 2] = [
 ];
 
 /// What is not answered with status 200.
-const STATUSES: [(&str, &str); 3] = [
+const STATUSES: [(&str, &str); 5] = [
     ("400", "The body is not JSON, or not what the method takes."),
     ("401", "The key is wrong or missing, or the server has none. The body is empty."),
+    ("408", "The body did not come in time."),
     ("413", "The body is too long."),
+    ("503", "There are too many requests at once."),
 ];
 
 /// The codes that the methods answer with.

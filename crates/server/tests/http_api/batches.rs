@@ -1,6 +1,10 @@
 //! Several commands in one request.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::caller::{Caller, KEY, request, server_with};
 use crate::channels::{plain, streams};
@@ -85,6 +89,50 @@ async fn commands_of_a_batch_take_effect_in_order() {
     assert_eq!(offsets, (1..=200).collect::<Vec<_>>());
     let parallel = caller.call("batch", &json!({"commands": commands, "parallel": true})).await;
     assert_eq!(parallel["replies"].as_array().unwrap().len(), 200);
+}
+
+#[tokio::test]
+async fn commands_of_a_parallel_batch_do_not_wait_for_each_other() {
+    let meeting = Arc::new(Barrier::new(2));
+    let server = TestServer::built_with(
+        |settings| settings.http_api.key = KEY.into(),
+        |builder| {
+            builder.on_rpc("meet", move |_| {
+                let meeting = Arc::clone(&meeting);
+                async move {
+                    meeting.wait().await;
+                    Ok("1".into())
+                }
+            })
+        },
+    )
+    .await;
+    let meet = json!({"rpc": {"method": "meet"}});
+    let body = json!({"commands": [meet, meet], "parallel": true});
+    let answer = Caller::of(&server).await.call("batch", &body).await;
+    let met = json!({"rpc": {"data": 1}});
+    assert_eq!(answer["replies"], json!([met, met]));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_batch_at_the_deadline_is_not_carried_out() {
+    let server = TestServer::built_with(
+        |settings| {
+            settings.http_api.key = KEY.into();
+            settings.http_api.request_timeout = Duration::from_millis(100);
+        },
+        |builder| builder.on_rpc("never", |_| std::future::pending()),
+    )
+    .await;
+    let publish = json!({"publish": {"channel": "news", "data": 1}});
+    let body = json!({"commands": [publish, {"rpc": {"method": "never"}}, publish]});
+    let mut caller = Caller::of(&server).await;
+    let answer = caller.call("batch", &body).await;
+    let failed = json!({"error": {"code": 100, "message": "internal server error"}});
+    assert_eq!(answer["replies"][0]["publish"]["offset"], 1);
+    assert_eq!(answer["replies"].as_array().unwrap()[1..], [failed.clone(), failed]);
+    let history = caller.result("history", &json!({"channel": "news"})).await;
+    assert_eq!(history["offset"], 1);
 }
 
 #[tokio::test]

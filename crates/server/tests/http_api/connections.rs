@@ -79,7 +79,11 @@ async fn a_connection_of_the_api_can_become_a_websocket() {
 
 #[tokio::test]
 async fn an_idle_connection_ends_in_time() {
-    let server = server_with(|settings| settings.http_api.idle_timeout = Duration::from_millis(50)).await;
+    let server = server_with(|settings| {
+        settings.http_api.idle_timeout = Duration::from_millis(50);
+        settings.http_api.request_timeout = Duration::from_secs(600);
+    })
+    .await;
     let mut caller = Caller::of(&server).await;
     assert_eq!(caller.ask("info", "{}").await.status, 200);
     assert!(caller.closed().await.is_empty());
@@ -123,6 +127,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 async fn an_answer_that_is_not_read_does_not_hold_the_connection() {
     let server = server_with(|settings| {
         settings.http_api.idle_timeout = Duration::from_millis(50);
+        settings.http_api.request_timeout = Duration::from_secs(600);
         settings.http_api.body_size_limit = 16 << 20;
         settings.client.connection_limit = Some(1);
     })

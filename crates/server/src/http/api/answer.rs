@@ -25,11 +25,6 @@ pub(super) fn wrong_http_method(allowed: &'static str) -> Response<Body> {
     response
 }
 
-pub(super) fn too_long(max: usize) -> Response<Body> {
-    let message = format!("the body is longer than {max} bytes, which http_api.body_size_limit allows\n");
-    text(StatusCode::PAYLOAD_TOO_LARGE, message)
-}
-
 pub(super) fn overloaded() -> Response<Body> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again\n");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -44,7 +39,11 @@ pub(super) fn malformed() -> Response<Body> {
 /// The body was not read to its end, so that nothing can be read behind it either.
 pub(super) fn unread(error: BodyError, max: usize) -> Response<Body> {
     let mut response = match error {
-        BodyError::TooLong => too_long(max),
+        BodyError::TooLong => {
+            let message =
+                format!("the body is longer than {max} bytes, which http_api.body_size_limit allows\n");
+            text(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
         BodyError::Late => text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
         BodyError::Broken => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
     };

@@ -21,8 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, Method as HttpMethod, Response, StatusCode, request};
+use http::{HeaderName, Method as HttpMethod, Response, StatusCode, request};
 use hyper::body::Incoming;
 use throng_protocol::ErrorCode;
 use throng_protocol::api::{
@@ -145,10 +144,6 @@ impl Api {
         if head.method != HttpMethod::POST {
             return refused(Outcome::Unknown, answer::wrong_http_method("POST"));
         }
-        let max = self.settings().body_size_limit;
-        if announced(&head.headers).is_some_and(|bytes| bytes > max as u64) {
-            return refused(Outcome::TooLong, answer::too_long(max));
-        }
         let room = Arc::clone(&self.room).try_acquire_owned();
         room.or_else(|_| refused(Outcome::Overload, answer::overloaded()))
     }
@@ -249,11 +244,6 @@ impl Api {
     fn settings(&self) -> &HttpApi {
         &self.node.settings.http_api
     }
-}
-
-/// How long a body is going to be, if its length is said in advance.
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn count(number: usize) -> u32 {
