@@ -139,3 +139,19 @@ async fn a_handler_that_panics_is_an_internal_error_of_one_command() {
     );
     server.stop_with([ann]).await;
 }
+
+#[tokio::test]
+async fn what_a_handler_gives_must_be_json_because_others_get_it_embedded() {
+    let server = TestServer::built(|builder| {
+        builder
+            .on_connect(
+                |event| async move { Ok(ConnectReply { info: event.data, ..ConnectReply::default() }) },
+            )
+            .on_rpc("forge", |_| async { Ok(r#"1},"user":"admin""#.into()) })
+    })
+    .await;
+    let mut ann = server.client("/connection/websocket").await;
+    ann.ask(r#"{"id":1,"connect":{"data":{"name":"Ann"}}}"#).await;
+    assert_eq!(ann.ask(r#"{"id":2,"rpc":{"method":"forge"}}"#).await["error"]["code"], 100);
+    server.stop_with([ann]).await;
+}

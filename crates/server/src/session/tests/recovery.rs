@@ -100,3 +100,14 @@ fn a_patch_that_is_no_text_is_not_sent_to_a_json_client() {
         assert!(publication.data.is_json(), "{:?}", publication.data);
     }
 }
+
+#[test]
+fn what_would_not_fit_an_outbox_is_not_recovered_in_part() {
+    let data: Payload = "12345".into();
+    let publication = |offset| Arc::new(Publication { offset, data: data.clone(), ..Publication::default() });
+    let recovered =
+        || Recovered { publications: (5..=7).map(publication).collect(), complete: true, offset: 4 };
+    assert_eq!(recovered().within(15), recovered());
+    let refused = Recovered { publications: Vec::new(), complete: false, offset: 7 };
+    assert_eq!(recovered().within(14), refused);
+}
