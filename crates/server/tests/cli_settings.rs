@@ -103,6 +103,31 @@ fn printed_settings_give_the_same_settings_again() {
 }
 
 #[test]
+fn printed_settings_show_namespaces_with_their_sources_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("throng.toml");
+    fs::write(&file, "[[channel.namespaces]]\nname = 'news'\npresence = true\n").unwrap();
+    let variables =
+        [("THRONG_HTTP_API_KEY", "hush-hush"), ("THRONG_CHANNEL_NAMESPACES_NEWS_JOIN_LEAVE", "true")];
+    let outcome = run(&["--config", path(&file), "--print-config"], &variables);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(!outcome.stdout.contains("hush"), "{}", outcome.stdout);
+    for line in [
+        "[[channel.namespaces]]",
+        &format!("name = \"news\"  # {}:2", path(&file)),
+        &format!("presence = true  # {}:3", path(&file)),
+        "join_leave = true  # THRONG_CHANNEL_NAMESPACES_NEWS_JOIN_LEAVE",
+        "history_size = 0",
+    ] {
+        assert!(
+            outcome.stdout.lines().any(|printed| printed == line),
+            "{line} is not in:\n{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
 fn help_names_every_flag_with_examples_variables_and_exit_statuses() {
     let outcome = run(&["--help"], &[]);
     assert_eq!(outcome.status, Some(0));

@@ -1,6 +1,6 @@
 //! What operators read when their settings are faulty, word for word.
 
-use throng_server::config::{Settings, Sources};
+use throng_server::config::{ChannelOptions, Namespace, Settings, Sources};
 
 /// Loads a file's text and gives the lines of the list of faults.
 fn faults_of(text: &str) -> Vec<String> {
@@ -79,7 +79,7 @@ throng.toml:2: pid_file: throng does not have a file for its process id yet; rem
 throng.toml:4: http_server.internal_port: throng does not have a second address for internal endpoints yet; remove it
 throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
 throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
-throng.toml:11: engine: throng does not have another engine than memory yet; remove it
+throng.toml:11: engine.redis: throng does not have another engine than memory yet; remove it
 throng.toml:13: client.token: throng does not have tokens yet; remove it
 throng.toml:16: channel.namespaces[0].subscribe_proxy_enabled: throng does not have event proxies yet; remove it, or leave it at false
 throng.toml:18: sse.enabled: throng does not have the SSE transport yet; remove it, or leave it at false
@@ -109,6 +109,7 @@ presence = true
 name = "relay"
 allowed_delta_types = ["zip"]
 [client.subscribe_to_user_personal_channel]
+enabled = true
 personal_channel_namespace = "users"
 "#;
     let faults = faults_of(text);
@@ -131,7 +132,7 @@ personal_channel_namespace = "users"
         ),
         "throng.toml:14: channel.namespaces[2].force_push_join_leave: it has nothing to push without join_leave; \
          set join_leave",
-        "throng.toml:21: client.subscribe_to_user_personal_channel.personal_channel_namespace: \"users\" is no \
+        "throng.toml:22: client.subscribe_to_user_personal_channel.personal_channel_namespace: \"users\" is no \
          namespace; write the name of one of channel.namespaces, or \"\"",
     ] {
         assert!(faults.iter().any(|fault| fault == expected), "{expected}\nis not in {faults:#?}");
@@ -139,6 +140,80 @@ personal_channel_namespace = "users"
     let regex = "throng.toml:10: channel.namespaces[1].channel_regex: \"([\" is not a regular expression: ";
     assert!(faults.iter().any(|fault| fault.starts_with(regex)), "{faults:#?}");
     assert_eq!(faults.len(), 12, "{faults:#?}");
+}
+
+#[test]
+fn an_option_that_cannot_be_read_does_not_contradict_others() {
+    let text = "[[channel.namespaces]]\nname = 'news'\nhistory_size = 10\nhistory_ttl = 'long'\nforce_recovery = true\n";
+    let faults = faults_of(text);
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    assert!(faults[0].starts_with("throng.toml:4: channel.namespaces[0].history_ttl: "), "{faults:#?}");
+}
+
+#[test]
+fn what_a_namespace_lacks_is_told_once_for_each_table() {
+    let text = "[[channel.namespaces]]\nname = 'news'\nsubscribe_proxy_enabled = true\n\
+                map = { mode = 'persistent', stream_size = 5 }\n[[channel.namespaces]]\nname = 'chat'\n\
+                map = { mode = '', key_ttl = '0s' }\n";
+    let expected = "
+throng.toml:3: channel.namespaces[0].subscribe_proxy_enabled: throng does not have event proxies yet; remove it, or leave it at false
+throng.toml:4: channel.namespaces[0].map: throng does not have map and shared poll subscriptions yet; remove it
+";
+    assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn misspelt_keys_of_tables_that_throng_serves_in_part_are_not_taken_for_lacking() {
+    let text = "[engine.memory]\nmax_stream = 5\n[http_api]\nkeys = 'hush'\n[rpc.ping]\nenable = true\n\
+                [channel]\nhistory_size = 5\n";
+    let expected = "
+throng.toml:2: engine.memory.max_stream: there is no such key; did you mean engine.memory.max_streams?
+throng.toml:4: http_api.keys: there is no such key; did you mean http_api.key?
+throng.toml:6: rpc.ping.enable: there is no such key; did you mean rpc.ping.enabled?
+throng.toml:8: channel.history_size: there is no such key; did you mean channel.without_namespace.history_size?
+";
+    assert_eq!(faults_of(text), expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn variables_of_namespaces_that_mean_nothing_or_too_much_are_faults() {
+    let faults = faults_of_variables(&[
+        ("THRONG_CHANNEL_NAMESPACES", "news my-chat my.chat"),
+        ("THRONG_CHANNEL_NAMESPACES_MY_CHAT_PRESENCE", "true"),
+        ("THRONG_CHANNEL_NAMESPACES_NEWS_HISTORY_SIZ", "1"),
+        ("THRONG_CHANNEL_NAMESPACES_NEWS_PUBLISH_PROXY_ENABLED", "true"),
+        ("THRONG_CHANNEL_NAMESPACES_SPORT_PRESENCE", "true"),
+        ("THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZ", "1"),
+    ]);
+    let expected = "
+THRONG_CHANNEL_NAMESPACES_MY_CHAT_PRESENCE: it is for more than one namespace; set the option in the file, or give the namespaces other names
+THRONG_CHANNEL_NAMESPACES_NEWS_HISTORY_SIZ: there is no such variable; did you mean THRONG_CHANNEL_NAMESPACES_NEWS_HISTORY_SIZE?
+THRONG_CHANNEL_NAMESPACES_NEWS_PUBLISH_PROXY_ENABLED: channel.namespaces[0].publish_proxy_enabled: throng does not have event proxies yet; remove it, or leave it at false
+THRONG_CHANNEL_NAMESPACES_SPORT_PRESENCE: there is no namespace that it is for; name it in THRONG_CHANNEL_NAMESPACES, or under [[channel.namespaces]] in the file
+THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZ: there is no such variable; did you mean THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE?
+";
+    assert_eq!(faults, expected.trim().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn no_fault_repeats_a_secret() {
+    for value in ["12345678", "' hush12345678'", "\"hush\\n12345678\"", "['12345678']"] {
+        let faults = faults_of(&format!("[http_api]\nkey = {value}\n"));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(!faults[0].contains("12345678"), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_secret_is_given_once_itself_or_in_a_file_that_can_be_read() {
+    let expected = "
+throng.toml:3: http_api.key_file: the secret and a file that holds it are both given; remove one of them
+";
+    assert_eq!(faults_of("[http_api]\nkey = 'hush'\nkey_file = 'no/such/key'\n"), [expected.trim()]);
+    let expected = "
+throng.toml:2: http_api.key_file: cannot be read: entity not found; check the path and the permissions
+";
+    assert_eq!(faults_of("[http_api]\nkey_file = 'no/such/key'\n"), [expected.trim()]);
 }
 
 #[test]
@@ -249,4 +324,26 @@ fn settings_that_a_program_made_are_checked_alike() {
     let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["client.channel_limit", "log.level", "http_server.address"]);
     assert!(faults.to_string().starts_with("settings: client.channel_limit: 0 is out of range; "));
+}
+
+#[test]
+fn namespaces_and_secrets_that_a_program_made_are_checked_alike() {
+    let mut settings = Settings::default();
+    settings.http_api.key = "two\nlines".into();
+    let options =
+        ChannelOptions { history_size: 2_000_000, force_recovery: true, ..ChannelOptions::default() };
+    settings.channel.namespaces.push(Namespace { name: "n".into(), options });
+    let faults = settings.check().unwrap_err();
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "http_api.key",
+            "channel.namespaces[0].history_size",
+            "channel.namespaces[0].name",
+            "channel.namespaces[0].history_size",
+            "channel.namespaces[0].force_recovery",
+        ]
+    );
+    assert!(!faults.to_string().contains("lines"), "{faults}");
 }

@@ -166,6 +166,91 @@ fn namespaces_come_from_the_environment_too() {
     assert_eq!((news.options.history_size, chat.options.presence), (10, true));
     let without = channel.without_namespace.as_ref().unwrap();
     assert_eq!(without.slow_consumer, throng_server::config::SlowConsumer::KeepLatest);
-    let unknown = [("THRONG_CHANNEL_NAMESPACES_SPORT_PRESENCE".into(), "true".into())];
-    assert!(Sources::new().environment(unknown).load().is_err(), "no such namespace");
+}
+
+#[test]
+fn the_environment_adds_namespaces_to_those_of_the_file_and_changes_their_options() {
+    let text = "[[channel.namespaces]]\nname = 'news'\npresence = true\njoin_leave = true\n";
+    let json = r#"[{"name": "news", "join_leave": false}, {"name": "chat", "history_size": 5, "history_ttl": "1h"}]"#;
+    for list in ["news chat", json] {
+        let loaded = Sources::new()
+            .text("throng.toml", text)
+            .environment([
+                ("THRONG_CHANNEL_NAMESPACES".into(), list.into()),
+                ("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE".into(), "false".into()),
+            ])
+            .load()
+            .unwrap();
+        let [news, chat] = &loaded.settings().channel.namespaces[..] else { panic!("two namespaces") };
+        assert_eq!((news.name.as_str(), chat.name.as_str()), ("news", "chat"));
+        assert!(!news.options.presence);
+        assert_eq!(
+            (news.options.join_leave, chat.options.history_size),
+            if list == json { (false, 5) } else { (true, 0) }
+        );
+        let place = loaded.place("channel.namespaces[0].presence").to_string();
+        assert_eq!(place, "THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE");
+    }
+}
+
+#[test]
+fn the_namespaces_of_a_later_file_take_the_place_of_the_earlier_ones() {
+    let loaded = Sources::new()
+        .text(
+            "a.toml",
+            "[[channel.namespaces]]\nname = 'news'\npresence = true\n[[channel.namespaces]]\nname = 'chat'\n",
+        )
+        .text("b.toml", "[[channel.namespaces]]\nname = 'sport'\n")
+        .load()
+        .unwrap();
+    let [sport] = &loaded.settings().channel.namespaces[..] else { panic!("one namespace") };
+    assert_eq!((sport.name.as_str(), sport.options.presence), ("sport", false));
+}
+
+#[test]
+fn channels_without_a_namespace_are_open_until_something_is_said_of_channels() {
+    assert!(load("").without_namespace().allow_publish_for_anonymous);
+    assert!(load("[channel]\nmax_length = 100\n").without_namespace().allow_publish_for_anonymous);
+    for text in [
+        "[channel.without_namespace]\n",
+        "[channel.without_namespace]\npresence = false\n",
+        "[channel.without_namespace]\npublish_proxy_enabled = false\n",
+        "[channel.without_namespace.map]\n",
+        "[[channel.namespaces]]\nname = 'news'\n",
+    ] {
+        assert!(!load(text).without_namespace().allow_publish_for_anonymous, "{text}");
+    }
+}
+
+#[test]
+fn the_key_of_the_api_can_stand_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "hush-hush\n").unwrap();
+    let text = format!("[http_api]\nkey_file = {:?}\nkey = ''\n", path.to_str().unwrap());
+    let loaded = Sources::new().text("throng.toml", text).load().unwrap();
+    assert_eq!(loaded.settings().http_api.key, "hush-hush");
+    assert!(loaded.settings().http_api_enabled());
+    assert_eq!(loaded.settings().check(), Ok(()));
+    let printed = loaded.to_toml();
+    assert!(!printed.contains("hush"), "{printed}");
+    assert_eq!(load(&printed), *loaded.settings());
+}
+
+#[test]
+fn an_api_that_is_disabled_stays_off_in_spite_of_its_key() {
+    let on = "[http_api]\nkey = 'hush'\n";
+    assert!(load(on).http_api_enabled());
+    assert!(!load(&format!("{on}disabled = true\n")).http_api_enabled());
+    assert!(!load("[http_api]\n").http_api_enabled());
+}
+
+#[test]
+fn no_debug_output_shows_a_secret() {
+    let sources = Sources::new()
+        .text("throng.toml", "[http_api]\nkey = 'hush-hush'\n")
+        .environment([("THRONG_HTTP_API_KEY".into(), "hush-hush".into())]);
+    assert!(!format!("{sources:?}").contains("hush"), "{sources:?}");
+    let loaded = sources.load().unwrap();
+    assert!(!format!("{loaded:?}").contains("hush"), "{loaded:?}");
 }

@@ -185,8 +185,15 @@ pub enum SlowConsumer {
 }
 
 /// A pattern for names of channels, equal to another one of the same text.
+///
+/// Its syntax is that of RE2, where `\w`, `\d` and `\s` are ASCII; classes such as `\pL` are refused, and `(?i)` folds ASCII only.
 #[derive(Clone, Debug)]
-pub struct ChannelRegex(regex::Regex);
+pub struct ChannelRegex(regex_lite::Regex);
+
+/// Why a text is no pattern for names of channels.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ChannelRegexError(String);
 
 impl ChannelRegex {
     /// Takes a pattern.
@@ -194,8 +201,8 @@ impl ChannelRegex {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        regex::Regex::new(pattern).map(Self)
+    pub fn new(pattern: &str) -> Result<Self, ChannelRegexError> {
+        regex_lite::Regex::new(pattern).map(Self).map_err(|error| ChannelRegexError(error.to_string()))
     }
 
     /// Whether a name has a part that matches.
@@ -214,5 +221,25 @@ impl ChannelRegex {
 impl PartialEq for ChannelRegex {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_means_what_it_means_in_re2_or_is_refused() {
+        let digits = ChannelRegex::new(r"^\d+$").unwrap();
+        assert!(digits.is_match("42") && !digits.is_match("٤٢"), "digits are ASCII");
+        assert!(ChannelRegex::new("^.$").unwrap().is_match("ä"), "a dot is a character");
+        assert!(!ChannelRegex::new("^a$").unwrap().is_match("a\n"), "the end is the end of the name");
+        assert!(ChannelRegex::new(r"^\pL+$").is_err(), "a class that is not known is no surprise later");
+    }
+
+    #[test]
+    fn patterns_of_the_same_text_are_equal() {
+        assert_eq!(ChannelRegex::new("a+").unwrap(), ChannelRegex::new("a+").unwrap());
+        assert_ne!(ChannelRegex::new("a+").unwrap(), ChannelRegex::new("aa*").unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! Environment variables: `THRONG_` and the path of a key in capitals, with `_` for the dots.
 
-use super::{keys::KEYS, namespaces, suggest, upstream::LACKING};
+use super::{keys::KEYS, namespaces, options, suggest, upstream::LACKING};
 
 const PREFIX: &str = "THRONG_";
 
@@ -9,11 +9,13 @@ const OTHERS: [&str; 2] = ["URL", "CONFIG"];
 
 /// What an environment variable is for.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Meaning {
+pub(super) enum Meaning<'n> {
     /// Nothing that concerns the settings.
     Other,
     /// The key at this path, served or lacking.
     Key(&'static str),
+    /// An option of a namespace; this follows `THRONG_CHANNEL_NAMESPACES_`.
+    Namespace(&'n str),
     /// No setting has this name.
     Unknown {
         /// The variable whose name is most like it.
@@ -22,7 +24,7 @@ pub(super) enum Meaning {
 }
 
 /// Finds out what a variable is for.
-pub(super) fn meaning(name: &str, value: &str) -> Meaning {
+pub(super) fn meaning<'n>(name: &'n str, value: &str) -> Meaning<'n> {
     let Some(rest) = name.strip_prefix(PREFIX) else { return Meaning::Other };
     if OTHERS.contains(&rest) || is_service_link(name, value) {
         return Meaning::Other;
@@ -34,6 +36,9 @@ pub(super) fn meaning(name: &str, value: &str) -> Meaning {
     if let Some(option) = LACKING.iter().find(|option| option.table().is_some_and(below)) {
         return Meaning::Key(option.path);
     }
+    if let Some(rest) = rest.strip_prefix("CHANNEL_NAMESPACES_") {
+        return Meaning::Namespace(rest);
+    }
     Meaning::Unknown { near: suggest::near(rest, known().chain(OTHERS)).map(variable) }
 }
 
@@ -44,7 +49,8 @@ pub(super) fn variable(path: &str) -> String {
 
 fn known() -> impl Iterator<Item = &'static str> {
     let lacking = LACKING.iter().map(|option| option.table().unwrap_or(option.path));
-    KEYS.iter().map(|key| key.path).chain([namespaces::LIST]).chain(lacking)
+    let options = options::PATHS.iter().map(String::as_str);
+    KEYS.iter().map(|key| key.path).chain(options).chain([namespaces::LIST]).chain(lacking)
 }
 
 /// Kubernetes tells every container the addresses of the services around it, so that a service named `throng` gives
@@ -73,8 +79,10 @@ mod tests {
         assert_eq!(meaning("THRONG_SSE_ENABLED", "true"), Meaning::Key("sse.enabled"));
         assert_eq!(meaning("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "x"), Meaning::Key("client.token.*"));
         assert_eq!(meaning("THRONG_CHANNEL_NAMESPACES", "[]"), Meaning::Key("channel.namespaces"));
-        let nobodys = meaning("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE", "true");
-        assert!(matches!(nobodys, Meaning::Unknown { .. }), "{nobodys:?}");
+        let option = meaning("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE", "true");
+        assert_eq!(option, Meaning::Namespace("NEWS_PRESENCE"));
+        let option = meaning("THRONG_CHANNEL_WITHOUT_NAMESPACE_PRESENCE", "true");
+        assert_eq!(option, Meaning::Key("channel.without_namespace.presence"));
     }
 
     #[test]

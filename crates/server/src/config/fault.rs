@@ -163,6 +163,15 @@ pub enum Problem {
         /// What is wrong with it.
         reason: String,
     },
+    /// The variable is for no namespace.
+    #[error("there is no namespace that it is for")]
+    NoNamespace,
+    /// The variable is for several namespaces.
+    #[error("it is for more than one namespace")]
+    Ambiguous,
+    /// Another key gives the same secret.
+    #[error("the secret and a file that holds it are both given")]
+    Twice,
     /// The option needs another one, or excludes it.
     #[error("it {rule}")]
     Contradiction {
@@ -240,8 +249,13 @@ impl Problem {
             Self::Malformed { good, .. } => format!("write {good}"),
             Self::NoneOf { known, .. } => format!("write one of {known}"),
             Self::BadRegex { .. } => {
-                "repair it; the syntax is that of Rust's regex crate, close to RE2".into()
+                "repair it; the syntax is that of RE2, without classes such as \\pL".into()
             }
+            Self::NoNamespace => {
+                "name it in THRONG_CHANNEL_NAMESPACES, or under [[channel.namespaces]] in the file".into()
+            }
+            Self::Ambiguous => "set the option in the file, or give the namespaces other names".into(),
+            Self::Twice => "remove one of them".into(),
             Self::Contradiction { remedy, .. } => (*remedy).into(),
             Self::NotBelow { other, .. } => format!("lower it, or raise {other}"),
             Self::Above { other, .. } => format!("lower it, or raise {other}"),

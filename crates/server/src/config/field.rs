@@ -11,7 +11,7 @@ use super::{
     channel::{ChannelRegex, DataFormat, DeltaType, RecoveryMode, SlowConsumer},
     duration::{self, Span},
     fault::Problem,
-    rules,
+    rules, secret,
     settings::{LogFormat, Settings, Shards},
     value::Value,
 };
@@ -50,8 +50,10 @@ pub(super) enum Field<S: 'static> {
     Origins(At<S, Option<Vec<String>>>),
     /// Text without rules.
     Free(At<S, String>),
-    /// Text that is never shown.
-    Secret(At<S, String>),
+    /// Text that is never shown, and the field for the path of a file that it was read from.
+    Secret(At<S, String>, At<S, String>),
+    /// The path of a file that holds a secret, and the field for the secret.
+    SecretFile(At<S, String>, At<S, String>),
     /// An empty text or 0 is unset.
     OptionalDuration(RangeInclusive<Duration>, At<S, Option<Duration>>),
     /// `"transport"` or nothing.
@@ -93,7 +95,28 @@ impl<S: Clone + 'static> Key<S> {
             Field::Text(rule, at) => *at(settings) = rule(value.text()?)?.to_owned(),
             Field::Origins(at) => *at(settings) = Some(origins(value)?),
             Field::Ttl(range, at) => *at(settings) = ttl(value, range)?.unwrap_or_default(),
-            Field::Free(at) | Field::Secret(at) => *at(settings) = value.text()?.to_owned(),
+            Field::Free(at) => *at(settings) = value.text()?.to_owned(),
+            Field::Secret(at, file) => {
+                let text = secret::given(value)?;
+                match (text.is_empty(), file(settings).is_empty()) {
+                    // An empty text takes back what another source gave in the same way, and nothing else.
+                    (_, true) => *at(settings) = text.to_owned(),
+                    (true, false) => {}
+                    (false, false) => return Err(Problem::Twice),
+                }
+            }
+            Field::SecretFile(file, at) => {
+                let path = value.text()?;
+                match (path.is_empty(), file(settings).is_empty(), at(settings).is_empty()) {
+                    (true, true, _) => {}
+                    (false, true, false) => return Err(Problem::Twice),
+                    (true, false, _) => (*file(settings), *at(settings)) = Default::default(),
+                    (false, _, _) => {
+                        *at(settings) = secret::read(path)?;
+                        *file(settings) = path.to_owned();
+                    }
+                }
+            }
             Field::OptionalDuration(range, at) => *at(settings) = ttl(value, range)?,
             Field::ErrorMode(at) => *at(settings) = choice(value, &ERROR_MODES)?,
             Field::Format(at) => *at(settings) = choice(value, &LOG_FORMATS)?,
@@ -130,7 +153,11 @@ impl<S: Clone + 'static> Key<S> {
             Field::Ttl(_, at) => Value::Text(duration::show(*at(settings))),
             Field::Free(at) => Value::Text(at(settings).clone()),
             // Whoever reads the printed settings must not learn it.
-            Field::Secret(at) => return at(settings).is_empty().then(|| Value::Text(String::new())),
+            Field::Secret(at, file) => {
+                let shown = at(settings).is_empty() || !file(settings).is_empty();
+                return shown.then(|| Value::Text(String::new()));
+            }
+            Field::SecretFile(file, _) => Value::Text(file(settings).clone()),
             Field::OptionalDuration(_, at) => {
                 Value::Text(at(settings).map_or_else(|| "0s".into(), duration::show))
             }
@@ -154,6 +181,12 @@ impl<S: Clone + 'static> Key<S> {
 
     /// What is wrong with the value that the key has, for settings that no source was read for.
     pub(super) fn check(&self, settings: &S) -> Result<(), Problem> {
+        // A value that is not shown cannot be set again either, and a file is read only once.
+        if let Field::Secret(at, _) = &self.field {
+            return secret::check(at(&mut settings.clone())).map(|_| ());
+        } else if let Field::SecretFile(..) = &self.field {
+            return Ok(());
+        }
         let Some(value) = self.get(settings) else { return Ok(()) };
         // 0 shards stand for "one for each core" in a source, but are none in the settings.
         if let (Field::Cores(_), Value::Integer(0)) = (&self.field, &value) {
@@ -274,9 +307,7 @@ fn regex(value: &Value) -> Result<Option<ChannelRegex>, Problem> {
     if text.is_empty() {
         return Ok(None);
     }
-    ChannelRegex::new(text).map(Some).map_err(|error| {
-        let error = error.to_string();
-        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Problem::BadRegex { found: format!("{text:?}"), reason }
-    })
+    ChannelRegex::new(text)
+        .map(Some)
+        .map_err(|error| Problem::BadRegex { found: value.to_string(), reason: error.to_string() })
 }

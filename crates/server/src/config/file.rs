@@ -62,7 +62,10 @@ fn collect(
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
         match value.get_ref() {
-            DeValue::Table(table) if is_table(&path) => collect(text, &path, table, is_table, entries),
+            // An empty table is kept, because that it is there can have a meaning.
+            DeValue::Table(table) if is_table(&path) && !table.is_empty() => {
+                collect(text, &path, table, is_table, entries)
+            }
             DeValue::Array(list) if is_list(&path) && list.iter().all(|one| one.get_ref().is_table()) => {
                 for (index, one) in list.iter().enumerate() {
                     let DeValue::Table(table) = one.get_ref() else { continue };

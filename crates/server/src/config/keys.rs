@@ -1,4 +1,4 @@
-//! The keys that throng serves, and where each one lives in [`Settings`].
+//! The keys that throng serves, and where each one lives in [`Settings`](super::settings::Settings).
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -84,7 +84,9 @@ pub(super) static KEYS: &[Key] = &[
         Field::Count(1..=100_000_000, |s| &mut s.engine.memory.idempotency_keys),
     ),
     key("engine.memory.idempotency_ttl", Field::Duration(TTL, |s| &mut s.engine.memory.idempotency_ttl)),
-    key("http_api.key", Field::Secret(|s| &mut s.http_api.key)),
+    key("http_api.key", Field::Secret(|s| &mut s.http_api.key, |s| &mut s.http_api.key_file)),
+    key("http_api.key_file", Field::SecretFile(|s| &mut s.http_api.key_file, |s| &mut s.http_api.key)),
+    key("http_api.disabled", Field::Switch(|s| &mut s.http_api.disabled)),
     key("http_api.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.http_api.handler_prefix)),
     key("http_api.insecure", Field::Switch(|s| &mut s.http_api.insecure)),
     key("http_api.error_mode", Field::ErrorMode(|s| &mut s.http_api.error_mode_transport)),
@@ -93,7 +95,7 @@ pub(super) static KEYS: &[Key] = &[
     key("http_api.request_timeout", Field::Duration(SHORT, |s| &mut s.http_api.request_timeout)),
     key("http_api.idle_timeout", Field::Duration(SHORT, |s| &mut s.http_api.idle_timeout)),
     key("rpc.ping.enabled", Field::Switch(|s| &mut s.rpc.ping.enabled)),
-    key("rpc.ping.method", Field::Free(|s| &mut s.rpc.ping.method)),
+    key("rpc.ping.method", Field::Text(rules::method, |s| &mut s.rpc.ping.method)),
     key("relay.enabled", Field::Toggle(|s| &mut s.relay.enabled)),
     key("relay.default_room", Field::Text(rules::room, |s| &mut s.relay.default_room)),
     key("relay.message_size_limit", Field::Count(BYTES, |s| &mut s.relay.message_size_limit)),
@@ -121,11 +123,10 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::LogFormat;
-    use crate::config::Settings;
-    use crate::config::value::Value;
     use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::config::{ChannelOptions, LogFormat, Settings, options::OPTIONS, value::Value};
 
     fn set(path: &str, value: &Value) -> Result<Settings, String> {
         let mut settings = Settings::default();
@@ -211,12 +212,26 @@ mod tests {
     }
 
     #[test]
-    fn the_document_lists_every_key_with_its_default() {
+    fn the_document_lists_every_key_and_every_option_with_its_default() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         let document = std::fs::read_to_string(path).unwrap();
-        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
-        for key in KEYS {
-            let default = match (&key.field, key.get(&Settings::default())) {
+        assert_listed(KEYS, &Settings::default(), &rows(&document, "| key |"));
+        assert_listed(OPTIONS, &ChannelOptions::default(), &rows(&document, "| option |"));
+    }
+
+    /// The rows of the tables that begin in this way.
+    fn rows<'d>(document: &'d str, head: &str) -> Vec<&'d str> {
+        let mut lines = document.lines();
+        let mut rows = Vec::new();
+        while lines.by_ref().any(|line| line.starts_with(head)) {
+            rows.extend(lines.by_ref().skip(1).take_while(|line| line.starts_with('|')));
+        }
+        rows
+    }
+
+    fn assert_listed<S: Clone>(keys: &[Key<S>], default: &S, rows: &[&str]) {
+        for key in keys {
+            let default = match (&key.field, key.get(default)) {
                 // It differs from machine to machine.
                 (Field::Cores(_), _) => "`0`".to_owned(),
                 (_, Some(value)) => format!("`{value}`"),
@@ -228,6 +243,6 @@ mod tests {
                 "docs/configuration.md lacks the row {row}"
             );
         }
-        assert_eq!(rows.len(), KEYS.len(), "docs/configuration.md has a row for a key that does not exist");
+        assert_eq!(rows.len(), keys.len(), "docs/configuration.md has a row for a key that does not exist");
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -13,8 +14,7 @@ use super::{
     file,
     keys::KEYS,
     namespaces::{self, Scope},
-    options::{OPTIONS, option},
-    rules,
+    options, rules,
     settings::Settings,
     suggest, upstream,
     value::Value,
@@ -39,7 +39,7 @@ use super::{
 /// );
 /// # Ok::<(), throng_server::config::Faults>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "sources do nothing until they are loaded"]
 pub struct Sources {
     files: Vec<(PathBuf, Result<String, Problem>)>,
@@ -102,13 +102,25 @@ impl Sources {
     }
 }
 
+impl fmt::Debug for Sources {
+    /// Without values, some of which are secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.iter().map(|(path, _)| path).collect();
+        let variables: Vec<_> = self.variables.keys().collect();
+        let flags: Vec<_> = self.flags.iter().map(|(flag, ..)| flag).collect();
+        f.debug_struct("Sources")
+            .field("files", &files)
+            .field("variables", &variables)
+            .field("flags", &flags)
+            .finish()
+    }
+}
+
 /// Settings that are checked, and where each of them comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     settings: Settings,
-    places: BTreeMap<&'static str, Place>,
-    /// The same for options of channels.
-    option_places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Place>,
 }
 
 impl Loaded {
@@ -117,20 +129,15 @@ impl Loaded {
         &self.settings
     }
 
-    /// Where options of channels were set.
-    pub(super) const fn option_places(&self) -> &BTreeMap<String, Place> {
-        &self.option_places
-    }
-
     /// The settings, on their own.
     pub fn into_settings(self) -> Settings {
         self.settings
     }
 
     /// Where the key at a path, such as `client.channel_limit`, was set; [`Place::Default`] for one that no source
-    /// mentions.
+    /// mentions. Options of namespaces are at paths such as `channel.namespaces[0].presence`.
     pub fn place(&self, path: &str) -> Place {
-        self.places.get(path).or_else(|| self.option_places.get(path)).cloned().unwrap_or(Place::Default)
+        self.places.get(path).cloned().unwrap_or(Place::Default)
     }
 }
 
@@ -147,15 +154,10 @@ impl Settings {
         });
         let between = rules::between(self).into_iter().map(|broken| Fault {
             place: Place::Program,
-            key: broken.key.to_owned(),
+            key: broken.key,
             problem: broken.problem,
         });
-        let channels = namespaces::check(self).into_iter().map(|(key, problem)| Fault {
-            place: Place::Program,
-            key,
-            problem,
-        });
-        Faults::unless_empty(values.chain(between).chain(channels).collect())
+        Faults::unless_empty(values.chain(namespaces::out_of_range(self)).chain(between).collect())
     }
 }
 
@@ -163,13 +165,12 @@ impl Settings {
 #[derive(Default)]
 struct Reading {
     settings: Settings,
-    places: BTreeMap<&'static str, Place>,
-    option_places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Place>,
     faults: Vec<Fault>,
     /// Keys whose value could not be read, which rules between keys pass over.
-    unread: BTreeSet<&'static str>,
+    unread: BTreeSet<String>,
     /// Tables that are lacking as a whole and that the present source was told of.
-    told: BTreeSet<&'static str>,
+    told: BTreeSet<String>,
 }
 
 impl Reading {
@@ -184,6 +185,9 @@ impl Reading {
         };
         match file::parse(path, &text, is_table) {
             Ok(entries) => {
+                if entries.iter().any(|entry| entry.path.starts_with(namespaces::LIST)) {
+                    self.forget_namespaces();
+                }
                 for entry in entries {
                     let place = Place::File { path: path.to_owned(), line: Some(entry.line) };
                     self.entry(place, &entry.path, &entry.value);
@@ -193,87 +197,85 @@ impl Reading {
         }
     }
 
+    /// The list of a later file takes the place of an earlier one's.
+    fn forget_namespaces(&mut self) {
+        self.settings.channel.namespaces.clear();
+        self.places.retain(|path, _| !path.starts_with(namespaces::LIST));
+        self.unread.retain(|path| !path.starts_with(namespaces::LIST));
+    }
+
     fn variable(&mut self, name: &str, value: Option<&str>) {
         let place = || Place::Environment(name.to_owned());
         let no_key = String::new();
-        if let (Some(path), Some(value)) = (namespaces::variable(&self.settings, name), value) {
-            return self.entry(place(), &path, &Value::Untyped(value.to_owned()));
-        }
-        match (environment::meaning(name, value.unwrap_or_default()), value) {
-            (Meaning::Other, _) => {}
-            (Meaning::Unknown { near }, _) => {
-                self.fault(place(), no_key, Problem::Unknown { what: Name::Variable, near });
-            }
-            (Meaning::Key(path), None) => self.fault(place(), path.to_owned(), Problem::NotText),
-            (Meaning::Key(path), Some(value)) => {
-                self.entry(place(), path, &Value::Untyped(value.to_owned()));
-            }
+        let path = match environment::meaning(name, value.unwrap_or_default()) {
+            Meaning::Other => return,
+            Meaning::Key(path) => Ok(path.to_owned()),
+            Meaning::Namespace(rest) => namespaces::variable(&self.settings, rest),
+            Meaning::Unknown { near } => Err(Problem::Unknown { what: Name::Variable, near }),
+        };
+        match (path, value) {
+            (Err(problem), _) => self.fault(place(), no_key, problem),
+            (Ok(path), None) => self.fault(place(), path, Problem::NotText),
+            (Ok(path), Some(value)) => self.entry(place(), &path, &Value::Untyped(value.to_owned())),
         }
     }
 
     fn entry(&mut self, place: Place, path: &str, value: &Value) {
-        if let Some((scope, option)) = Scope::of(path) {
-            return self.option(place, scope, option, value);
-        }
-        if path == namespaces::LIST {
-            return match namespaces::names(value) {
-                Ok(names) => self.name_namespaces(&place, &names),
-                Err(problem) => self.fault(place, path.to_owned(), problem),
-            };
-        }
-        if let Some(key) = Key::at(path) {
-            match key.set(&mut self.settings, value) {
-                Ok(()) => {
-                    self.places.insert(key.path, place);
-                }
-                Err(problem) => {
-                    self.unread.insert(key.path);
-                    self.fault(place, path.to_owned(), problem);
-                }
+        if matches!(value, Value::Table(0)) && is_table(path) {
+            if path.starts_with(namespaces::WITHOUT) {
+                self.settings.channel.without_namespace.get_or_insert_default();
             }
+        } else if let Some((scope, option)) = Scope::of(path) {
+            let set = scope.set(&mut self.settings, option, value);
+            self.note(place, path, set);
+        } else if path == namespaces::LIST {
+            self.namespaces(&place, value);
+        } else if let Some(key) = Key::at(path) {
+            let set = key.set(&mut self.settings, value);
+            self.note(place, path, set);
         } else if let Some(option) = upstream::lacking(path) {
-            if let Err(problem) = option.accept(value)
-                && self.told.insert(option.path)
-            {
-                let path = option.table().unwrap_or(path).to_owned();
-                self.fault(place, path, problem);
-            }
+            self.note(place, path, option.accept(value));
         } else {
-            let known =
-                KEYS.iter().map(|key| key.path).chain(upstream::LACKING.iter().map(|option| option.path));
+            let known = KEYS
+                .iter()
+                .map(|key| key.path)
+                .chain(options::PATHS.iter().map(String::as_str))
+                .chain(upstream::LACKING.iter().map(|option| option.path));
             let near = suggest::near(path, known).map(str::to_owned);
             self.fault(place, path.to_owned(), Problem::Unknown { what: Name::Key, near });
         }
     }
 
-    fn name_namespaces(&mut self, place: &Place, names: &[String]) {
-        for name in names {
-            let index = namespaces::named(&mut self.settings, name);
-            self.option_places.insert(Scope::Element(index).path("name"), place.clone());
+    /// Notes what came of reading a key: its place, or what is wrong. A table that is lacking as a whole is told of once.
+    fn note(&mut self, place: Place, path: &str, set: Result<(), Problem>) {
+        let Err(problem) = set else {
+            self.places.insert(path.to_owned(), place);
+            return;
+        };
+        self.unread.insert(path.to_owned());
+        match lacking_table(path) {
+            Some(table) if self.told.contains(&table) => {}
+            Some(table) => {
+                self.told.insert(table.clone());
+                self.fault(place, table, problem);
+            }
+            None => self.fault(place, path.to_owned(), problem),
         }
     }
 
-    fn option(&mut self, place: Place, scope: Scope, name: &str, value: &Value) {
-        let path = scope.path(name);
-        let set = match (scope, name, option(name)) {
-            (Scope::Element(index), "name", _) => value.text().map(|name| {
-                namespaces::element(&mut self.settings, index).name = name.to_owned();
-            }),
-            (_, _, Some(option)) => option.set(scope.options(&mut self.settings), value),
-            (_, _, None) => match upstream::lacking(&Scope::Without.path(name)) {
-                Some(option) => option.accept(value),
-                None => {
-                    let near = suggest::near(name, OPTIONS.iter().map(|option| option.path));
-                    let near = near.map(|near| scope.path(near));
-                    Err(Problem::Unknown { what: Name::Key, near })
+    fn namespaces(&mut self, place: &Place, value: &Value) {
+        match namespaces::listed(value) {
+            Ok(listed) => {
+                for table in listed {
+                    let name = table.get("name").and_then(|name| name.text().ok()).unwrap_or_default();
+                    let scope = Scope::Element(namespaces::named(&mut self.settings, name));
+                    self.places.insert(scope.path("name"), place.clone());
+                    for (option, value) in table {
+                        self.entry(place.clone(), &scope.path(&option), &value);
+                    }
                 }
-            },
-        };
-        match set {
-            Ok(()) => {
-                self.option_places.insert(path, place);
             }
-            Err(problem) => self.fault(place, path, problem),
+            Err(problem) => self.fault(place.clone(), namespaces::LIST.to_owned(), problem),
         }
     }
 
@@ -287,31 +289,37 @@ impl Reading {
             self.settings.client.pong_timeout = None;
         }
         for broken in rules::between(&self.settings) {
-            let keys = [Some(broken.key), broken.other];
-            if keys.into_iter().flatten().any(|key| self.unread.contains(key)) {
+            let keys = || std::iter::once(&broken.key).chain(&broken.others);
+            if keys().any(|key| self.unread.contains(key)) {
                 continue;
             }
-            let place = keys.into_iter().flatten().find_map(|key| self.places.get(key)).cloned();
-            self.fault(place.unwrap_or(Place::Default), broken.key.to_owned(), broken.problem);
-        }
-        for (path, problem) in namespaces::check(&self.settings) {
-            let nowhere = || self.places.get(path.as_str()).cloned().unwrap_or(Place::Default);
-            let place = self.option_places.get(&path).cloned().unwrap_or_else(nowhere);
-            self.fault(place, path, problem);
+            let place = keys().find_map(|key| self.places.get(key)).cloned();
+            self.fault(place.unwrap_or(Place::Default), broken.key, broken.problem);
         }
         Faults::unless_empty(self.faults)?;
-        Ok(Loaded { settings: self.settings, places: self.places, option_places: self.option_places })
+        Ok(Loaded { settings: self.settings, places: self.places })
     }
 }
 
 /// Whether a key that is served, or an option that is lacking, lies below a path.
 fn is_table(path: &str) -> bool {
-    // Options of channels are known by their names alone.
-    if path == "channel.without_namespace" {
-        return true;
-    }
+    // What is lacking in a namespace is listed once, for channels without one.
+    let general = Scope::of(path).map(|(_, option)| Scope::Without.path(option));
+    let path = general.as_deref().unwrap_or(path);
     let below = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     KEYS.iter().any(|key| below(key.path))
+        || path == namespaces::WITHOUT
         || upstream::LACKING.iter().any(|option| below(option.path))
         || upstream::lacking(path).is_some_and(|option| option.table().is_some())
+}
+
+/// The table that a path lies in, if it is lacking as a whole.
+fn lacking_table(path: &str) -> Option<String> {
+    match Scope::of(path) {
+        Some((scope, option)) => {
+            let table = upstream::lacking(&Scope::Without.path(option))?.table()?;
+            Some(scope.path(table.strip_prefix(namespaces::WITHOUT)?.strip_prefix('.')?))
+        }
+        None => upstream::lacking(path)?.table().map(str::to_owned),
+    }
 }

@@ -6,12 +6,15 @@
 //! Keys that Centrifugo has keep its names, meanings and units; `docs/configuration.md` lists them all.
 
 mod channel;
+mod client;
 mod duration;
+mod engine;
 mod environment;
 mod fault;
 mod field;
 mod file;
 mod file_limit;
+mod http_api;
 mod keys;
 mod load;
 mod namespaces;
@@ -19,19 +22,23 @@ mod options;
 mod origin;
 mod print;
 mod rules;
+mod secret;
 mod settings;
 mod suggest;
 mod upstream;
 mod value;
 
 pub use channel::{
-    Channel, ChannelOptions, ChannelRegex, DataFormat, DeltaType, Namespace, RecoveryMode, SlowConsumer,
+    Channel, ChannelOptions, ChannelRegex, ChannelRegexError, DataFormat, DeltaType, Namespace, RecoveryMode,
+    SlowConsumer,
 };
+pub use client::{Client, PersonalChannel, Rpc, RpcPing};
+pub use engine::{Engine, MemoryEngine};
 pub use fault::{Fault, Faults, Name, Place, Problem};
 pub use file_limit::FileLimit;
+pub use http_api::HttpApi;
 pub use load::{Loaded, Sources};
 pub use origin::AllowedOrigins;
 pub use settings::{
-    Client, Echo, Engine, Health, HttpApi, HttpServer, Log, LogFormat, MemoryEngine, PersonalChannel,
-    Prometheus, Relay, Rpc, RpcPing, Settings, Shards, Shutdown, WebSocket,
+    Echo, Health, HttpServer, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown, WebSocket,
 };

@@ -1,11 +1,12 @@
 //! The options of channels, the same for each namespace and for the channels without one.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, sync::LazyLock, time::Duration};
 
 use super::{
     channel::{ChannelOptions, RecoveryMode},
     field::{Field, Key, key},
     keys::TTL,
+    namespaces::Scope,
 };
 
 const SIZE: RangeInclusive<usize> = 0..=1_000_000;
@@ -44,43 +45,93 @@ pub(super) static OPTIONS: &[Key<ChannelOptions>] = &[
     key("slow_consumer", Field::Slow(|o| &mut o.slow_consumer)),
 ];
 
-/// The option of this name.
-pub(super) fn option(name: &str) -> Option<&'static Key<ChannelOptions>> {
-    OPTIONS.iter().find(|option| option.path == name)
-}
+/// The names of all options.
+pub(super) static NAMES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| OPTIONS.iter().map(|option| option.path).collect());
+
+/// Their paths for channels without a namespace.
+pub(super) static PATHS: LazyLock<Vec<String>> =
+    LazyLock::new(|| NAMES.iter().map(|name| Scope::Without.path(name)).collect());
 
 /// An option that needs another one, or excludes it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Contradiction {
     pub(super) option: &'static str,
+    /// The options that it needs or excludes.
+    pub(super) others: &'static [&'static str],
     pub(super) rule: &'static str,
     pub(super) remedy: &'static str,
 }
 
 /// What the options of one namespace contradict in each other.
 pub(super) fn contradictions(options: &ChannelOptions, meta_ttl: Duration) -> Vec<Contradiction> {
-    const NEEDS_HISTORY: &str = "needs a history";
-    const SET_HISTORY: &str = "set history_size and history_ttl, or leave it off";
+    const RECOVERY: &[&str] = &["force_recovery", "allow_recovery"];
 
-    let history = options.history_size > 0 && !options.history_ttl.is_zero();
-    let recovery = options.force_recovery || options.allow_recovery;
     let mut found = Vec::new();
-    let mut refuse = |is_wrong: bool, option, rule, remedy| {
+    let mut refuse = |is_wrong: bool, option, others, rule, remedy| {
         if is_wrong {
-            found.push(Contradiction { option, rule, remedy });
+            found.push(Contradiction { option, others, rule, remedy });
         }
     };
+    history(options, meta_ttl, &mut refuse);
+    let cache = options.force_recovery_mode == RecoveryMode::Cache;
+    let recovery = options.force_recovery || options.allow_recovery;
+    let remedy = "set force_recovery or allow_recovery";
+    refuse(cache && !recovery, "force_recovery_mode", RECOVERY, "means nothing without recovery", remedy);
     refuse(
-        options.history_size > 0 && options.history_ttl.is_zero(),
+        options.auto_cache_recover && !cache,
+        "auto_cache_recover",
+        &["force_recovery_mode"],
+        "needs the cache mode",
+        "set force_recovery_mode to \"cache\"",
+    );
+    refuse(
+        options.delta_publish && options.allowed_delta_types.is_empty(),
+        "delta_publish",
+        &["allowed_delta_types"],
+        "makes patches that nobody may ask for",
+        "set allowed_delta_types to [\"fossil\"]",
+    );
+    refuse(
+        options.force_push_join_leave && !options.join_leave,
+        "force_push_join_leave",
+        &["join_leave"],
+        "has nothing to push without join_leave",
+        "set join_leave",
+    );
+    found
+}
+
+/// What contradicts the history, or needs one: refused with the option, the others, the rule and the remedy.
+fn history(
+    options: &ChannelOptions,
+    meta_ttl: Duration,
+    refuse: &mut impl FnMut(bool, &'static str, &'static [&'static str], &'static str, &'static str),
+) {
+    const NEEDS: &str = "needs a history";
+    const REMEDY: &str = "set history_size and history_ttl, or leave it off";
+
+    let (has_size, has_ttl) = (options.history_size > 0, !options.history_ttl.is_zero());
+    refuse(
+        has_size && !has_ttl,
         "history_size",
+        &["history_ttl"],
         "keeps nothing without history_ttl",
         "set history_ttl, for example to \"300s\"",
     );
     refuse(
-        options.history_size == 0 && !options.history_ttl.is_zero(),
+        has_ttl && !has_size,
         "history_ttl",
+        &["history_size"],
         "keeps nothing without history_size",
         "set history_size, for example to 100",
+    );
+    refuse(
+        options.history_ttl > options.history_meta_ttl.unwrap_or(meta_ttl),
+        "history_ttl",
+        &["history_meta_ttl"],
+        "is longer than the stream itself is kept",
+        "make it shorter, or history_meta_ttl longer",
     );
     for (is_on, option) in [
         (options.force_recovery, "force_recovery"),
@@ -90,36 +141,8 @@ pub(super) fn contradictions(options: &ChannelOptions, meta_ttl: Duration) -> Ve
         (!options.allowed_delta_types.is_empty(), "allowed_delta_types"),
         (options.delta_publish, "delta_publish"),
     ] {
-        refuse(is_on && !history, option, NEEDS_HISTORY, SET_HISTORY);
+        refuse(is_on && !(has_size && has_ttl), option, &["history_size", "history_ttl"], NEEDS, REMEDY);
     }
-    let cache = options.force_recovery_mode == RecoveryMode::Cache;
-    let remedy = "set force_recovery or allow_recovery";
-    refuse(cache && !recovery, "force_recovery_mode", "means nothing without recovery", remedy);
-    refuse(
-        options.auto_cache_recover && !cache,
-        "auto_cache_recover",
-        "needs the cache mode",
-        "set force_recovery_mode to \"cache\"",
-    );
-    refuse(
-        options.delta_publish && options.allowed_delta_types.is_empty(),
-        "delta_publish",
-        "makes patches that nobody may ask for",
-        "set allowed_delta_types to [\"fossil\"]",
-    );
-    refuse(
-        options.force_push_join_leave && !options.join_leave,
-        "force_push_join_leave",
-        "has nothing to push without join_leave",
-        "set join_leave",
-    );
-    refuse(
-        options.history_ttl > options.history_meta_ttl.unwrap_or(meta_ttl),
-        "history_ttl",
-        "is longer than the stream itself is kept",
-        "make it shorter, or history_meta_ttl longer",
-    );
-    found
 }
 
 #[cfg(test)]

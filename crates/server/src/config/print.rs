@@ -2,7 +2,15 @@
 
 use std::fmt::Write;
 
-use super::{fault::Place, keys::KEYS, load::Loaded, namespaces};
+use super::{
+    channel::ChannelOptions,
+    fault::Place,
+    keys::KEYS,
+    load::Loaded,
+    namespaces::{LIST, Scope, WITHOUT},
+    options::OPTIONS,
+    value::Value,
+};
 
 impl Loaded {
     /// The settings in force as TOML, each that is no default with the place where it was set. Read back as a file,
@@ -23,20 +31,64 @@ impl Loaded {
                 Some(value) => format!("{name} = {value}"),
                 None => format!("# {name} is not set: {}", self.unset(key.path)),
             };
-            let place = match self.place(key.path) {
-                Place::Default => String::new(),
-                place => format!("  # {place}"),
-            };
-            let _ = writeln!(toml, "{line}{place}");
+            let _ = writeln!(toml, "{line}{}", self.source(key.path));
         }
-        namespaces::print(self.settings(), self.option_places(), &mut toml);
+        self.print_options(&mut toml);
         toml
+    }
+
+    fn print_options(&self, toml: &mut String) {
+        let channel = &self.settings().channel;
+        match &channel.without_namespace {
+            Some(options) => {
+                let _ = write!(toml, "\n[{WITHOUT}]\n");
+                self.print_scope(Scope::Without, options, toml);
+            }
+            None => {
+                let _ = write!(toml, "\n# [{WITHOUT}] is not set: {}\n", self.unset(WITHOUT));
+                let (options, default) = (self.settings().without_namespace(), ChannelOptions::default());
+                for option in OPTIONS {
+                    if let Some(value) = option.get(&options)
+                        && option.get(&default).as_ref() != Some(&value)
+                    {
+                        let _ = writeln!(toml, "# {} = {value}", option.path);
+                    }
+                }
+            }
+        }
+        for (index, space) in channel.namespaces.iter().enumerate() {
+            let name = Value::Text(space.name.clone());
+            let scope = Scope::Element(index);
+            let _ = write!(toml, "\n[[{LIST}]]\nname = {name}{}\n", self.source(&scope.path("name")));
+            self.print_scope(scope, &space.options, toml);
+        }
+    }
+
+    fn print_scope(&self, scope: Scope, options: &ChannelOptions, toml: &mut String) {
+        for option in OPTIONS {
+            if let Some(value) = option.get(options) {
+                let _ = writeln!(toml, "{} = {value}{}", option.path, self.source(&scope.path(option.path)));
+            }
+        }
+    }
+
+    /// The place of a key that is no default, as a comment.
+    fn source(&self, path: &str) -> String {
+        match self.place(path) {
+            Place::Default => String::new(),
+            place => format!("  # {place}"),
+        }
     }
 
     fn unset(&self, path: &str) -> &'static str {
         let settings = self.settings();
         let on = match path {
-            "http_api.key" => return "it is a secret, and not shown",
+            "http_api.key" => return "it has a value, which is secret; http_api.key_file can give it instead",
+            WITHOUT if !settings.channel.namespaces.is_empty() => {
+                return "all options are off, because there are namespaces";
+            }
+            WITHOUT if !settings.anonymous_allowed() => return "all options are off",
+            WITHOUT => return "whoever may connect may do this, because nothing else is said of channels",
             "relay.enabled" => settings.relay_enabled(),
             "echo.enabled" => settings.echo_enabled(),
             "prometheus.enabled" => settings.prometheus_enabled(),
@@ -66,6 +118,10 @@ mod tests {
             "[client]\nallowed_origins = ['https://*.example', 'null']\n[relay]\nenabled = false\n",
             "[log]\nlevel = 'info,throng_server=debug'\nformat = 'json'\n[shards]\npublish_wait = '1.5s'\n",
             "[http_server]\naddress = '::1'\nport = 0\n",
+            "[channel.without_namespace]\n",
+            "[channel]\npublication_data_format = 'binary'\n[channel.without_namespace]\nchannel_regex = '^\\d+$'\n\
+             [[channel.namespaces]]\nname = 'a.b'\nhistory_size = 5\nhistory_ttl = '1m'\nslow_consumer = 'keep_latest'\n\
+             allowed_delta_types = ['fossil']\npublication_data_format = 'json'\n[[channel.namespaces]]\nname = 'cd'\n",
         ] {
             let first = loaded(text);
             let second = loaded(&first.to_toml());
@@ -88,6 +144,7 @@ mod tests {
             "level = \"debug\"  # THRONG_LOG_LEVEL",
             "address = \"127.0.0.1\"",
             "# enabled is not set: true, because the address is a loopback address",
+            "# allow_publish_for_anonymous = true",
         ] {
             assert!(printed.lines().any(|printed| printed == line), "{line} is not in:\n{printed}");
         }

@@ -1,6 +1,6 @@
 //! Rules that a type does not express: for texts, and between settings.
 
-use super::{duration, fault::Problem, settings::Settings};
+use super::{duration, fault::Problem, namespaces, settings::Settings};
 
 /// Gives the text back when it keeps the rule.
 pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
@@ -9,30 +9,23 @@ pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
 const OTHER_ENDPOINTS: [&str; 7] =
     ["/relay", "/echo", "/health", "/metrics", "/style.css", "/chat.js", "/icon.svg"];
 
-/// The name of a header, or none.
-pub(super) fn header(name: &str) -> Result<&str, Problem> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.bytes().all(plain) {
-        Ok(name)
-    } else {
-        Err(malformed(name, "is not the name of a header", "a name such as \"X-User-Id\""))
-    }
-}
-
-/// A rule between two keys that the settings break.
+/// A rule between keys that the settings break.
 #[derive(Debug, PartialEq)]
 pub(super) struct Broken {
     /// The key to name.
-    pub(super) key: &'static str,
-    /// The other key that takes part, if there is one.
-    pub(super) other: Option<&'static str>,
+    pub(super) key: String,
+    /// The other keys that take part.
+    pub(super) others: Vec<String>,
     pub(super) problem: Problem,
 }
 
 /// Checks the rules between settings, each of which is by itself a value that its key takes.
 pub(super) fn between(settings: &Settings) -> Vec<Broken> {
     let mut broken = Vec::new();
-    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
+    let mut refuse = |key: &str, other: Option<&str>, problem| {
+        let others = other.into_iter().map(str::to_owned).collect();
+        broken.push(Broken { key: key.to_owned(), others, problem });
+    };
 
     if !settings.anonymous_allowed() {
         let found = settings.http_server.address.to_string();
@@ -53,8 +46,9 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
         let found = settings.websocket.handler_prefix.clone();
         refuse("websocket.handler_prefix", None, Problem::Collision { found, other });
     }
-    broken.extend(api(settings));
-    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
+    if settings.http_api_enabled() {
+        api(settings, &mut refuse);
+    }
     for (key, size, other, limit, why) in [
         (
             "websocket.message_size_limit",
@@ -83,35 +77,34 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
             refuse(key, Some(other), Problem::Above { found, other, other_found, why });
         }
     }
+    broken.extend(namespaces::broken(settings));
     broken
 }
 
-/// What is wrong with where the server API is, and who may call it.
-fn api(settings: &Settings) -> Vec<Broken> {
-    let mut broken = Vec::new();
-    let mut refuse = |key, other, problem| broken.push(Broken { key, other, problem });
-    let api = &settings.http_api.handler_prefix;
+/// Checks the server API, which is on.
+fn api(settings: &Settings, refuse: &mut impl FnMut(&str, Option<&str>, Problem)) {
+    let prefix = &settings.http_api.handler_prefix;
     let protocol = &settings.websocket.handler_prefix;
-    let nested =
-        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if let Some(other) = hidden_endpoint(api) {
-        refuse("http_api.handler_prefix", None, Problem::Collision { found: api.clone(), other });
-    } else if nested(api, protocol) || nested(protocol, api) {
-        let (found, other) = (api.clone(), "websocket.handler_prefix");
+    if let Some(other) = hidden_endpoint(prefix) {
+        refuse("http_api.handler_prefix", None, Problem::Collision { found: prefix.clone(), other });
+    } else if is_below(prefix, protocol) || is_below(protocol, prefix) {
+        let (found, other) = (prefix.clone(), "websocket.handler_prefix");
         refuse("http_api.handler_prefix", Some(other), Problem::Collision { found, other });
     }
     if settings.http_api.insecure && !settings.listens_on_loopback() {
         let found = settings.http_server.address.to_string();
         refuse("http_api.insecure", Some("http_server.address"), Problem::OpenApi { found });
     }
-    broken
 }
 
 /// The endpoint that a path equals, contains or lies below.
 fn hidden_endpoint(path: &str) -> Option<&'static str> {
-    OTHER_ENDPOINTS
-        .into_iter()
-        .find(|other| path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    OTHER_ENDPOINTS.into_iter().find(|other| is_below(path, other))
+}
+
+/// Whether a path is another one, or lies below it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A path on which an endpoint can be served.
@@ -121,6 +114,25 @@ pub(super) fn endpoint(path: &str) -> Result<&str, Problem> {
         Ok(path)
     } else {
         Err(malformed(path, "is not the path of an endpoint", "a path such as \"/connection/websocket\""))
+    }
+}
+
+/// The name of a header, or none.
+pub(super) fn header(name: &str) -> Result<&str, Problem> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(malformed(name, "is not the name of a header", "a name such as \"X-User-Id\""))
+    }
+}
+
+/// The name of a method that clients call.
+pub(super) fn method(name: &str) -> Result<&str, Problem> {
+    if name.is_empty() {
+        Err(malformed(name, "is not the name of a method", "a name such as \"ping\""))
+    } else {
+        Ok(name)
     }
 }
 
@@ -189,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn broken_keys(change: impl FnOnce(&mut Settings)) -> Vec<&'static str> {
+    fn broken_keys(change: impl FnOnce(&mut Settings)) -> Vec<String> {
         let mut settings = Settings::default();
         change(&mut settings);
         between(&settings).into_iter().map(|broken| broken.key).collect()

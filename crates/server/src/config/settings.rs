@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZero,
     thread,
@@ -11,7 +10,12 @@ use std::{
 
 use throng_registry::ShardId;
 
-use super::channel::{Channel, ChannelOptions};
+use super::{
+    channel::{Channel, ChannelOptions},
+    client::{Client, Rpc},
+    engine::Engine,
+    http_api::HttpApi,
+};
 
 /// Everything that can be set. [`Settings::default`] is what `throng-server` uses without any configuration.
 ///
@@ -92,7 +96,7 @@ impl Settings {
 
     /// Whether the HTTP server API is on.
     pub fn http_api_enabled(&self) -> bool {
-        self.http_api.insecure || !self.http_api.key.is_empty()
+        !self.http_api.disabled && (self.http_api.insecure || !self.http_api.key.is_empty())
     }
 
     /// Whether the relay is served: as [`Relay::enabled`] says, else on a loopback address only.
@@ -127,96 +131,6 @@ impl Default for HttpServer {
     }
 }
 
-/// What one client connection may use, and how it is watched: table `[client]`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Client {
-    /// Whether clients without a token may connect when the address is no loopback address. Default false, and as
-    /// long as no other authentication exists, such an address then is refused at start.
-    pub allow_anonymous_connect_without_token: bool,
-    /// `Origin` headers that may connect, as patterns with `*`; an empty list refuses every `Origin`. Default `None`:
-    /// the server's own host, and loopback hosts.
-    pub allowed_origins: Option<Vec<String>>,
-    /// Time between the server's pings; `None` sends none. Default 25 s.
-    pub ping_interval: Option<Duration>,
-    /// Time allowed for the answer to a ping, shorter than `ping_interval`; `None` does not wait for one. Default 8 s.
-    pub pong_timeout: Option<Duration>,
-    /// Time within which a new connection must send its connect command. Default 10 s.
-    pub stale_close_delay: Duration,
-    /// Channels one connection may be subscribed to. Default 128.
-    pub channel_limit: usize,
-    /// Bytes one connection's outbox may hold. Default 1 MiB.
-    pub queue_max_size: usize,
-    /// Messages one connection's outbox may hold. Default 8192.
-    pub queue_max_messages: usize,
-    /// Commands one frame may carry. Default 1024.
-    pub frame_command_limit: usize,
-    /// Connections in all; `None` takes what the limit of open files allows. Default `None`.
-    pub connection_limit: Option<usize>,
-    /// Connections per remote address. Default 1024.
-    pub address_connection_limit: usize,
-    /// Whether loopback addresses fall under `address_connection_limit`, too. Default false.
-    pub address_limit_includes_loopback: bool,
-    /// Connections one user may have; `None` is no limit. Default `None`.
-    pub user_connection_limit: Option<usize>,
-    /// Publications one history request of a client may return. Default 300.
-    pub history_max_publication_limit: usize,
-    /// Publications that are recovered in one go; who has missed more is told so. Default 300.
-    pub recovery_max_publication_limit: usize,
-    /// Time between two checks that positioned subscriptions stand where their streams are. Default 40 s.
-    pub channel_position_check_delay: Duration,
-    /// Whether the connect reply tells the server's time. Default false.
-    pub connect_include_server_time: bool,
-    /// Header of the handshake in which a trusted proxy names the user; it must not let clients set it. Default none.
-    pub user_id_http_header: String,
-    /// The channel that each user is subscribed to without asking.
-    pub subscribe_to_user_personal_channel: PersonalChannel,
-    /// Time that a handler of the application has to answer. Default 5 s.
-    pub handler_timeout: Duration,
-    /// Handlers of the application that may run at once. Default 1024.
-    pub handler_limit: usize,
-}
-
-/// The channel that each user is subscribed to without asking: table `[client.subscribe_to_user_personal_channel]`.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct PersonalChannel {
-    /// Whether there are such channels: `#` and the user. Default false.
-    pub enabled: bool,
-    /// Their namespace. Default none.
-    pub personal_channel_namespace: String,
-    /// Whether a user's new connection ends the older ones (3504). Default false.
-    pub single_connection: bool,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self {
-            allow_anonymous_connect_without_token: false,
-            allowed_origins: None,
-            ping_interval: Some(Duration::from_secs(25)),
-            pong_timeout: Some(Duration::from_secs(8)),
-            stale_close_delay: Duration::from_secs(10),
-            channel_limit: 128,
-            queue_max_size: 1024 * 1024,
-            queue_max_messages: 8192,
-            frame_command_limit: 1024,
-            connection_limit: None,
-            address_connection_limit: 1024,
-            address_limit_includes_loopback: false,
-            user_connection_limit: None,
-            history_max_publication_limit: 300,
-            recovery_max_publication_limit: 300,
-            channel_position_check_delay: Duration::from_secs(40),
-            connect_include_server_time: false,
-            user_id_http_header: String::new(),
-            subscribe_to_user_personal_channel: PersonalChannel::default(),
-            handler_timeout: Duration::from_secs(5),
-            handler_limit: 1024,
-        }
-    }
-}
-
 /// The WebSocket endpoint of the protocol: table `[websocket]`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -239,116 +153,6 @@ impl Default for WebSocket {
             handshake_timeout: Duration::from_secs(10),
             header_max_size: 16 * 1024,
         }
-    }
-}
-
-/// Where streams, presence and idempotency keys live: table `[engine]`.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Engine {
-    /// The bounds of the embedded engine.
-    pub memory: MemoryEngine,
-}
-
-/// The bounds of the embedded engine: table `[engine.memory]`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct MemoryEngine {
-    /// Channels that may have a stream; beyond it the longest idle ones are forgotten. Default 1,000,000.
-    pub max_streams: usize,
-    /// Bytes that kept publications may take; beyond it those of the longest idle streams go. Default 256 MiB.
-    pub max_bytes: usize,
-    /// Idempotency keys whose results are kept; beyond it the oldest go. Default 100,000.
-    pub idempotency_keys: usize,
-    /// How long the result of an idempotency key is kept. Default 300 s.
-    pub idempotency_ttl: Duration,
-}
-
-impl Default for MemoryEngine {
-    fn default() -> Self {
-        Self {
-            max_streams: 1_000_000,
-            max_bytes: 256 << 20,
-            idempotency_keys: 100_000,
-            idempotency_ttl: Duration::from_secs(300),
-        }
-    }
-}
-
-/// The HTTP server API: table `[http_api]`. It is off until there is a key.
-#[derive(Clone, PartialEq)]
-#[non_exhaustive]
-pub struct HttpApi {
-    /// What callers must show; empty switches the API off. Default empty.
-    pub key: String,
-    /// Path below which the methods are. Default `/api`.
-    pub handler_prefix: String,
-    /// Whether callers need no key; on loopback addresses only. Default false.
-    pub insecure: bool,
-    /// Whether errors are told by the HTTP status. Default false: the status is 200.
-    pub error_mode_transport: bool,
-    /// Bytes a request's body may have. Default 1 MiB.
-    pub body_size_limit: usize,
-    /// Requests that may be answered at once; more get 503. Default 256.
-    pub max_concurrent_requests: usize,
-    /// Time within which a request must be there and is answered. Default 10 s.
-    pub request_timeout: Duration,
-    /// Time a connection of a caller may be idle between two requests. Default 60 s.
-    pub idle_timeout: Duration,
-}
-
-impl Default for HttpApi {
-    fn default() -> Self {
-        Self {
-            key: String::new(),
-            handler_prefix: "/api".to_owned(),
-            insecure: false,
-            error_mode_transport: false,
-            body_size_limit: 1 << 20,
-            max_concurrent_requests: 256,
-            request_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-impl fmt::Debug for HttpApi {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpApi")
-            .field("key", &if self.key.is_empty() { "" } else { "***" })
-            .field("handler_prefix", &self.handler_prefix)
-            .field("insecure", &self.insecure)
-            .field("error_mode_transport", &self.error_mode_transport)
-            .field("body_size_limit", &self.body_size_limit)
-            .field("max_concurrent_requests", &self.max_concurrent_requests)
-            .field("request_timeout", &self.request_timeout)
-            .field("idle_timeout", &self.idle_timeout)
-            .finish()
-    }
-}
-
-/// What the server answers to calls by itself: table `[rpc]`.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Rpc {
-    /// A method that clients can call to see whether the server answers.
-    pub ping: RpcPing,
-}
-
-/// A method that clients can call to see whether the server answers: table `[rpc.ping]`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RpcPing {
-    /// Whether it is there. Default false.
-    pub enabled: bool,
-    /// Its name. Default `ping`.
-    pub method: String,
-}
-
-impl Default for RpcPing {
-    fn default() -> Self {
-        Self { enabled: false, method: "ping".to_owned() }
     }
 }
 

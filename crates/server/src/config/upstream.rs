@@ -21,6 +21,8 @@ enum Off {
     Zero,
     /// `""`, or an empty list.
     Empty,
+    /// `""`, or the name of what it stands for.
+    EmptyOr(&'static str),
     Text(&'static str),
     Integer(i128),
     Duration(&'static str),
@@ -70,6 +72,7 @@ impl Off {
             Self::False => is_false(),
             Self::Zero => integer_is(0) || span_is("0s"),
             Self::Empty => is_empty(),
+            Self::EmptyOr(text) => is_empty() || text_is(text),
             Self::Text(text) => text_is(text),
             Self::Integer(integer) => integer_is(*integer),
             Self::Duration(text) => span_is(text),
@@ -83,7 +86,7 @@ impl Off {
         match self {
             Self::AnySwitch | Self::False => Some("false"),
             Self::Zero => Some("0"),
-            Self::Text(text) | Self::Duration(text) => Some(text),
+            Self::EmptyOr(text) | Self::Text(text) | Self::Duration(text) => Some(text),
             Self::Integer(_) => Some("its default"),
             Self::Empty | Self::Nothing => None,
         }
@@ -91,16 +94,15 @@ impl Off {
 }
 
 const TOKENS: &str = "tokens";
-const HISTORY: &str = "history";
-const PRESENCE: &str = "presence";
+const MAPS: &str = "map and shared poll subscriptions";
 const PROXIES: &str = "event proxies";
 const COMPRESSION: &str = "compression";
 const SSE: &str = "the SSE transport";
 const HTTP_STREAM: &str = "the HTTP streaming transport";
-const HTTP_API: &str = "an HTTP API";
+const SWAGGER: &str = "the pages of Swagger";
 const TLS: &str = "TLS";
 const ADMIN: &str = "an admin interface";
-const CHANNEL_SIGNS: &str = "channel names with a meaning";
+const CHANNEL_SIGNS: &str = "other signs in the names of channels";
 const INTERNAL: &str = "a second address for internal endpoints";
 const BUFFERS: &str = "buffer sizes to set; shards share their buffers";
 const FIXED_PATH: &str = "another path for this endpoint";
@@ -123,7 +125,7 @@ pub(super) static LACKING: &[Lacking] = &[
     row("engine.type", Off::Text("memory"), "another engine than memory"),
     row("engine.redis.presence_ttl", Off::Duration("60s"), "another engine than memory"),
     row("engine.redis.idempotent_result_ttl", Off::Duration("300s"), "another engine than memory"),
-    row("engine.*", Off::Nothing, "another engine than memory"),
+    row("engine.redis.*", Off::Nothing, "another engine than memory"),
     row("broker.type", Off::Text("memory"), "another broker than memory"),
     row("broker.*", Off::Nothing, "another broker than memory"),
     row("presence_manager.type", Off::Text("memory"), "another presence manager than memory"),
@@ -132,14 +134,18 @@ pub(super) static LACKING: &[Lacking] = &[
     row("map_broker.*", Off::Nothing, "map subscriptions"),
     row("client.expired_close_delay", Off::Duration("25s"), TOKENS),
     row("client.expired_sub_close_delay", Off::Duration("25s"), TOKENS),
-    row("client.presence_update_interval", Off::Duration("27s"), PRESENCE),
-    row("client.channel_position_max_time_lag", Off::Zero, HISTORY),
+    row("client.presence_update_interval", Off::Duration("27s"), "presence that must be refreshed"),
+    row("client.channel_position_max_time_lag", Off::Zero, "a limit for the lag of publications"),
     row("client.concurrency", Off::Zero, "concurrent commands of one client"),
     row("client.connection_rate_limit", Off::Zero, "a limit for the rate of connections"),
     row("client.insecure", Off::False, "an insecure mode"),
     row("client.disallow_anonymous_connection_tokens", Off::False, TOKENS),
     row("client.insecure_skip_token_signature_verify", Off::False, TOKENS),
-    row("client.allowed_delta_types", Off::Empty, "delta compression"),
+    row(
+        "client.allowed_delta_types",
+        Off::Empty,
+        "delta types for all channels; they are options of channels",
+    ),
     row("client.connect_code_to_unidirectional_disconnect.*", Off::Nothing, "unidirectional transports"),
     row("client.token.*", Off::Nothing, TOKENS),
     row("client.subscription_token.*", Off::Nothing, TOKENS),
@@ -156,16 +162,18 @@ pub(super) static LACKING: &[Lacking] = &[
     row("channel.without_namespace.sub_refresh_proxy_name", Off::Text("default"), PROXIES),
     row("channel.without_namespace.subscribe_stream_proxy_enabled", Off::False, PROXIES),
     row("channel.without_namespace.subscribe_stream_proxy_name", Off::Text("default"), PROXIES),
-    row("channel.without_namespace.subscription_type", Off::Empty, "map and shared poll subscriptions"),
+    row("channel.without_namespace.subscription_type", Off::EmptyOr("stream"), MAPS),
     row("channel.without_namespace.subscribe_stream_proxy_bidirectional", Off::False, PROXIES),
-    row("channel.without_namespace.map_clients_presence_channel_prefix", Off::Empty, PRESENCE),
-    row("channel.without_namespace.map_users_presence_channel_prefix", Off::Empty, PRESENCE),
-    row("channel.without_namespace.map.*", Off::Nothing, "map and shared poll subscriptions"),
-    row("channel.without_namespace.shared_poll.*", Off::Nothing, "map and shared poll subscriptions"),
+    row("channel.without_namespace.map_clients_presence_channel_prefix", Off::Empty, MAPS),
+    row("channel.without_namespace.map_users_presence_channel_prefix", Off::Empty, MAPS),
+    row("channel.without_namespace.map.*", Off::Nothing, MAPS),
+    row("channel.without_namespace.shared_poll.*", Off::Nothing, MAPS),
     row("channel.proxy.*", Off::Nothing, PROXIES),
-    row("rpc.namespace_boundary", Off::Text(":"), "RPC"),
-    row("rpc.without_namespace.proxy_name", Off::Text("default"), "RPC"),
-    row("rpc.*", Off::Nothing, "RPC"),
+    row("rpc.namespace_boundary", Off::Text(":"), "another sign in the names of methods"),
+    row("rpc.without_namespace.proxy_name", Off::Text("default"), PROXIES),
+    row("rpc.without_namespace.*", Off::Nothing, PROXIES),
+    row("rpc.namespaces.*", Off::Nothing, PROXIES),
+    row("rpc.proxy.*", Off::Nothing, PROXIES),
     row("proxies.*", Off::Nothing, PROXIES),
     row("consumers.*", Off::Nothing, "consumers of message queues"),
     row("websocket.disabled", Off::False, "a way to switch the WebSocket endpoint off"),
@@ -211,17 +219,16 @@ pub(super) static LACKING: &[Lacking] = &[
     row("uni_grpc.*", Off::Nothing, "unidirectional transports"),
     row("init.handler_prefix", Off::Text("/connection/init"), "the init endpoint"),
     row("init.*", Off::Nothing, "the init endpoint"),
-    row("http_api.disabled", Off::AnySwitch, HTTP_API),
-    row("http_api.*", Off::Nothing, HTTP_API),
+    row("http_api.external", Off::False, INTERNAL),
     row("grpc_api.port", Off::Integer(10_000), "a gRPC API"),
     row("grpc_api.*", Off::Nothing, "a gRPC API"),
     row("health.handler_prefix", Off::Text("/health"), FIXED_PATH),
     row("prometheus.handler_prefix", Off::Text("/metrics"), FIXED_PATH),
     row("prometheus.instrument_http_handlers", Off::False, "metrics for each HTTP handler"),
-    row("prometheus.recovered_publications_histogram", Off::False, HISTORY),
+    row("prometheus.recovered_publications_histogram", Off::False, "a histogram of recovered publications"),
     row("prometheus.native_histograms", Off::False, "native histograms"),
-    row("swagger.handler_prefix", Off::Text("/swagger"), "a description of its API"),
-    row("swagger.enabled", Off::False, "a description of its API"),
+    row("swagger.handler_prefix", Off::Text("/swagger"), SWAGGER),
+    row("swagger.enabled", Off::False, SWAGGER),
     row("debug.handler_prefix", Off::Text("/debug/pprof"), "profiling endpoints"),
     row("debug.enabled", Off::False, "profiling endpoints"),
     row("dev.*", Off::Nothing, "a development page to switch on; the page at / is always there"),

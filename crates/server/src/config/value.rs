@@ -37,6 +37,19 @@ impl Value {
         }
     }
 
+    pub(super) fn from_json(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::String(text) => Self::Text(text),
+            serde_json::Value::Bool(boolean) => Self::Boolean(boolean),
+            serde_json::Value::Number(number) => {
+                number.as_i128().map_or_else(|| Self::Float(number.to_string()), Self::Integer)
+            }
+            serde_json::Value::Array(values) => Self::List(values.into_iter().map(Self::from_json).collect()),
+            serde_json::Value::Object(table) => Self::Table(table.len()),
+            serde_json::Value::Null => Self::Text(String::new()),
+        }
+    }
+
     pub(super) fn boolean(&self) -> Result<bool, Problem> {
         match self {
             Self::Boolean(boolean) => Ok(*boolean),

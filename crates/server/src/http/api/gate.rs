@@ -16,7 +16,7 @@ pub(super) struct Gate(Guard);
 
 #[derive(Debug)]
 enum Guard {
-    /// Nobody can pass, because no key was set.
+    /// Nobody can pass, because no key was set or the API is disabled.
     Closed,
     Key(Key),
     /// Programs may pass without a key. Web pages of other origins may not: a browser would carry what they send past every
@@ -27,6 +27,7 @@ enum Guard {
 impl Gate {
     pub(super) fn new(settings: &HttpApi, origins: Option<&[String]>) -> Self {
         Self(match settings.key.as_bytes() {
+            _ if settings.disabled => Guard::Closed,
             _ if settings.insecure => Guard::Open(AllowedOrigins::new(origins)),
             [] => Guard::Closed,
             key => Guard::Key(Key(key.into())),
@@ -97,6 +98,15 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         gate.lets_in(&map, &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn a_disabled_gate_is_closed_to_the_key_and_to_those_who_need_none() {
+        for insecure in [false, true] {
+            let settings = HttpApi { key: "s3cret".into(), insecure, disabled: true, ..HttpApi::default() };
+            let gate = Gate::new(&settings, None);
+            assert!(gate.is_closed() && !passes(&gate, "/api/info", &[("x-api-key", "s3cret")]));
+        }
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! What clients may use and call: tables `[client]` and `[rpc]`.
+
+use std::time::Duration;
+
+/// What one client connection may use, and how it is watched: table `[client]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Client {
+    /// Whether clients without a token may connect when the address is no loopback address. Default false, and as
+    /// long as no other authentication exists, such an address then is refused at start.
+    pub allow_anonymous_connect_without_token: bool,
+    /// `Origin` headers that may connect, as patterns with `*`; an empty list refuses every `Origin`. Default `None`:
+    /// the server's own host, and loopback hosts.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Time between the server's pings; `None` sends none. Default 25 s.
+    pub ping_interval: Option<Duration>,
+    /// Time allowed for the answer to a ping, shorter than `ping_interval`; `None` does not wait for one. Default 8 s.
+    pub pong_timeout: Option<Duration>,
+    /// Time within which a new connection must send its connect command. Default 10 s.
+    pub stale_close_delay: Duration,
+    /// Channels one connection may be subscribed to. Default 128.
+    pub channel_limit: usize,
+    /// Bytes one connection's outbox may hold. Default 1 MiB.
+    pub queue_max_size: usize,
+    /// Messages one connection's outbox may hold. Default 8192.
+    pub queue_max_messages: usize,
+    /// Commands one frame may carry. Default 1024.
+    pub frame_command_limit: usize,
+    /// Connections in all; `None` takes what the limit of open files allows. Default `None`.
+    pub connection_limit: Option<usize>,
+    /// Connections per remote address. Default 1024.
+    pub address_connection_limit: usize,
+    /// Whether loopback addresses fall under `address_connection_limit`, too. Default false.
+    pub address_limit_includes_loopback: bool,
+    /// Connections one user may have; `None` is no limit. Default `None`.
+    pub user_connection_limit: Option<usize>,
+    /// Publications one history request of a client may return. Default 300.
+    pub history_max_publication_limit: usize,
+    /// Publications that are recovered in one go; who has missed more is told so. Default 300.
+    pub recovery_max_publication_limit: usize,
+    /// Time between two checks that positioned subscriptions stand where their streams are. Default 40 s.
+    pub channel_position_check_delay: Duration,
+    /// Whether the connect reply tells the server's time. Default false.
+    pub connect_include_server_time: bool,
+    /// Header of the handshake in which a trusted proxy names the user; it must not let clients set it. Default none.
+    pub user_id_http_header: String,
+    /// The channel that each user is subscribed to without asking.
+    pub subscribe_to_user_personal_channel: PersonalChannel,
+    /// Time that a handler of the application has to answer. Default 5 s.
+    pub handler_timeout: Duration,
+    /// Handlers of the application that may run at once. Default 1024.
+    pub handler_limit: usize,
+}
+
+/// The channel that each user is subscribed to without asking: table `[client.subscribe_to_user_personal_channel]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PersonalChannel {
+    /// Whether there are such channels: `#` and the user. Default false.
+    pub enabled: bool,
+    /// Their namespace. Default none.
+    pub personal_channel_namespace: String,
+    /// Whether a user's new connection ends the older ones (3504). Default false.
+    pub single_connection: bool,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            allow_anonymous_connect_without_token: false,
+            allowed_origins: None,
+            ping_interval: Some(Duration::from_secs(25)),
+            pong_timeout: Some(Duration::from_secs(8)),
+            stale_close_delay: Duration::from_secs(10),
+            channel_limit: 128,
+            queue_max_size: 1024 * 1024,
+            queue_max_messages: 8192,
+            frame_command_limit: 1024,
+            connection_limit: None,
+            address_connection_limit: 1024,
+            address_limit_includes_loopback: false,
+            user_connection_limit: None,
+            history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
+            channel_position_check_delay: Duration::from_secs(40),
+            connect_include_server_time: false,
+            user_id_http_header: String::new(),
+            subscribe_to_user_personal_channel: PersonalChannel::default(),
+            handler_timeout: Duration::from_secs(5),
+            handler_limit: 1024,
+        }
+    }
+}
+
+/// What the server answers to calls by itself: table `[rpc]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Rpc {
+    /// A method that clients can call to see whether the server answers.
+    pub ping: RpcPing,
+}
+
+/// A method that clients can call to see whether the server answers: table `[rpc.ping]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RpcPing {
+    /// Whether it is there. Default false.
+    pub enabled: bool,
+    /// Its name. Default `ping`.
+    pub method: String,
+}
+
+impl Default for RpcPing {
+    fn default() -> Self {
+        Self { enabled: false, method: "ping".to_owned() }
+    }
+}

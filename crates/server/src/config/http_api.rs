@@ -1,0 +1,64 @@
+//! The HTTP server API: table `[http_api]`.
+
+use std::{fmt, time::Duration};
+
+/// The HTTP server API: table `[http_api]`. It is off until there is a key.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HttpApi {
+    /// What callers must show; empty switches the API off. Default empty.
+    pub key: String,
+    /// The file that [`Sources`](super::Sources) read `key` from; empty if there was none. A program fills in `key` alone.
+    pub key_file: String,
+    /// Whether the API is off in spite of a key. Default false.
+    pub disabled: bool,
+    /// Path below which the methods are. Default `/api`.
+    pub handler_prefix: String,
+    /// Whether callers need no key; on loopback addresses only. Default false.
+    pub insecure: bool,
+    /// Whether errors are told by the HTTP status. Default false: the status is 200.
+    pub error_mode_transport: bool,
+    /// Bytes a request's body may have. Default 1 MiB.
+    pub body_size_limit: usize,
+    /// Requests that may be answered at once; more get 503. Default 256.
+    pub max_concurrent_requests: usize,
+    /// Time within which a request must be there and is answered. Default 10 s.
+    pub request_timeout: Duration,
+    /// Time a connection of a caller may be idle between two requests. Default 60 s.
+    pub idle_timeout: Duration,
+}
+
+impl Default for HttpApi {
+    fn default() -> Self {
+        Self {
+            key: String::new(),
+            key_file: String::new(),
+            disabled: false,
+            handler_prefix: "/api".to_owned(),
+            insecure: false,
+            error_mode_transport: false,
+            body_size_limit: 1 << 20,
+            max_concurrent_requests: 256,
+            request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl fmt::Debug for HttpApi {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpApi")
+            .field("key", &if self.key.is_empty() { "" } else { "***" })
+            .field("key_file", &self.key_file)
+            .field("disabled", &self.disabled)
+            .field("handler_prefix", &self.handler_prefix)
+            .field("insecure", &self.insecure)
+            .field("error_mode_transport", &self.error_mode_transport)
+            .field("body_size_limit", &self.body_size_limit)
+            .field("max_concurrent_requests", &self.max_concurrent_requests)
+            .field("request_timeout", &self.request_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .finish()
+    }
+}

@@ -1,0 +1,72 @@
+//! Secrets: texts that stand in no message and in no print.
+
+use std::{fs::File, io::Read};
+
+use super::{fault::Problem, value::Value};
+
+/// Bytes a secret may have.
+const MAX_BYTES: usize = 1024;
+
+/// The secret that a source gives, which may be empty.
+pub(super) fn given(value: &Value) -> Result<&str, Problem> {
+    let expected = "text in quotes";
+    check(value.text().map_err(|_| Problem::WrongType { expected, found: "the value".into() })?)
+}
+
+/// The secret that a file holds, without the spaces and line ends around it.
+pub(super) fn read(path: &str) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) + 2;
+    let file = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    file.map_err(|error| Problem::Unreadable(error.kind()))?;
+    let text = String::from_utf8(bytes).map_err(|_| Problem::NotText)?;
+    let secret = text.trim_ascii();
+    if secret.is_empty() { Err(malformed("is empty")) } else { check(secret).map(str::to_owned) }
+}
+
+/// A text that can be sent in a header, or none.
+pub(super) fn check(secret: &str) -> Result<&str, Problem> {
+    if secret.len() > MAX_BYTES {
+        Err(malformed("is too long"))
+    } else if secret.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) || secret.trim_ascii() != secret {
+        Err(malformed("cannot be sent in a header"))
+    } else {
+        Ok(secret)
+    }
+}
+
+fn malformed(rule: &'static str) -> Problem {
+    let good = "1 to 1024 ASCII characters without space before and behind";
+    Problem::Malformed { found: "the secret".into(), rule, good }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_can_be_sent_in_a_header() {
+        for good in ["", "k", "two words", &"x".repeat(1024)] {
+            assert_eq!(check(good), Ok(good));
+        }
+        for bad in [" k", "k ", "k\n", "schlüssel", &"x".repeat(1025)] {
+            let message = check(bad).unwrap_err().to_string();
+            assert!(message.starts_with("the secret ") && !message.contains(bad), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_gives_its_secret_without_what_an_editor_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            read(path.to_str().unwrap())
+        };
+        assert_eq!(read(b"hush\r\n"), Ok("hush".into()));
+        assert_eq!(read(b" \n"), Err(malformed("is empty")));
+        assert_eq!(read(b"\xff"), Err(Problem::NotText));
+        assert_eq!(read(&[b'x'; 5_000]), Err(malformed("is too long")));
+        assert_eq!(super::read("no/such/key"), Err(Problem::Unreadable(std::io::ErrorKind::NotFound)));
+    }
+}
