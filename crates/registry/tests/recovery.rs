@@ -381,6 +381,7 @@ impl Shard<'_> {
     fn finish(&mut self) {
         while self.node.publishing.load(Ordering::Acquire) > 0 || !self.node.fanout.queue(self.id).is_empty()
         {
+            assert!(!self.node.failed.load(Ordering::Relaxed), "another shard has failed");
             self.turn();
         }
         for at in (0..self.clients.len()).rev() {
