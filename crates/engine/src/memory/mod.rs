@@ -60,7 +60,7 @@ pub struct MemoryEngine<S> {
     dedup: Dedup,
     ledger: Ledger,
     limits: MemoryLimits,
-    /// Held by the one thread that evicts.
+    /// Held by the one thread that evicts, so that two do not both make up for the same excess.
     evicting: Mutex<()>,
     clock: Clock,
     sink: S,
@@ -243,6 +243,10 @@ impl<S: Sink> Engine for MemoryEngine<S> {
         // The map's guard is kept, so that the channel cannot be removed before it is counted.
         let channel = self.channels.entry(name.clone()).or_insert_with(|| self.new_channel());
         let mut held = channel.hold(name, &self.ledger);
+        if held.stream().is_some() {
+            // Before it counts as watched, which would keep a stream whose time is over.
+            held.expire(self.clock.now());
+        }
         held.subscribers += 1;
         Ok(held.top)
     }
@@ -251,12 +255,12 @@ impl<S: Sink> Engine for MemoryEngine<S> {
         let Entry::Occupied(entry) = self.channels.entry(name.clone()) else { return };
         let channel = Arc::clone(entry.get());
         let mut held = channel.hold(name, &self.ledger);
-        held.subscribers = held.subscribers.saturating_sub(1);
-        if held.subscribers == 0
+        if held.subscribers == 1
             && let Some(stream) = held.stream()
         {
             stream.abandon(self.clock.now());
         }
+        held.subscribers = held.subscribers.saturating_sub(1);
         let unused = held.is_unused();
         drop(held);
         drop(entry);

@@ -126,7 +126,6 @@ impl Stream {
     /// Forgets the publications; returns how many went.
     pub(super) fn clear(&mut self) -> usize {
         self.bytes = 0;
-        self.chained = false;
         std::mem::take(&mut self.publications).len()
     }
 
@@ -136,10 +135,12 @@ impl Stream {
         while self.bytes > rest {
             self.forget_oldest();
         }
+        let evicted = before - self.publications.len();
         if self.publications.is_empty() {
-            return before + self.clear();
+            // An idle stream need not keep the room that its publications took.
+            self.clear();
         }
-        before - self.publications.len()
+        evicted
     }
 
     pub(super) fn read(&self, query: &HistoryQuery) -> Result<Vec<Arc<Publication>>, EpochMismatch> {

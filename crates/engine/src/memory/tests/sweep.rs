@@ -45,16 +45,23 @@ fn a_channel_with_subscribers_keeps_its_epoch_and_later_its_place_in_memory_unti
 }
 
 #[test]
-fn a_channel_whose_stream_ends_goes_on_for_its_subscribers() {
+fn a_stream_whose_time_is_over_does_not_come_back_with_a_subscriber_before_the_sweep() {
     let node = Node::new(MemoryLimits::default());
     let before = node.store("a", "x");
     node.clock.advance(META_TTL);
     node.subscribe("a");
-    node.engine.sweep();
-    assert_eq!(node.engine.sizes().channels, 1);
-    node.publish("a", "x", &PublishOptions::default());
-    assert_eq!(node.engine.sink().count(&name("a")), 1);
-    assert_eq!(node.top("a"), before, "the subscriber came before the sweep");
+    assert_ne!(node.top("a").epoch, before.epoch);
+    assert_eq!(node.engine.sizes().expired_streams, 1);
+}
+
+#[test]
+fn to_unsubscribe_once_too_often_is_no_use_of_a_stream() {
+    let node = Node::new(MemoryLimits::default());
+    let before = node.store("a", "x");
+    node.clock.advance(META_TTL / 2);
+    node.engine.unsubscribe(&name("a"));
+    node.clock.advance(META_TTL / 2);
+    assert_ne!(node.top("a").epoch, before.epoch);
 }
 
 #[test]
