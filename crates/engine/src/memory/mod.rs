@@ -37,6 +37,36 @@ use crate::{
 /// A channel takes memory only while the node is subscribed to it or it has a stream, so publishing without history to ever
 /// new names costs nothing.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use throng_engine::conformance::{Recorder, block_on};
+/// use throng_engine::{
+///     Engine, Event, HistoryOptions, HistoryQuery, MemoryEngine, MemoryLimits, Message, PublishOptions,
+/// };
+/// use throng_protocol::{ChannelName, Publication, StreamPosition};
+///
+/// # block_on(async {
+/// let engine = MemoryEngine::new(Recorder::default(), MemoryLimits::default());
+/// let news: ChannelName = "news".parse()?;
+/// let history =
+///     HistoryOptions { size: 100, ttl: Duration::from_secs(300), meta_ttl: Duration::from_secs(3_600) };
+/// let options = PublishOptions { history: Some(history), ..PublishOptions::default() };
+/// for data in ["1", "2", "3"] {
+///     let publication = Publication { data: data.into(), ..Publication::default() };
+///     engine.publish(&news, Event::new(Message::Publication(Arc::new(publication))), &options).await?;
+/// }
+///
+/// // What came after the first publication?
+/// let since = Some(StreamPosition { offset: 1, epoch: String::new() });
+/// let read = engine.history(&news, &history, &HistoryQuery { since, ..HistoryQuery::default() }).await?;
+/// assert_eq!(read.position.offset, 3);
+/// let offsets: Vec<u64> = read.publications?.iter().map(|publication| publication.offset).collect();
+/// assert_eq!(offsets, [2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
 /// # What is forgotten, and when
 ///
 /// - Publications beyond their channel's size and time, the stream after its `meta_ttl`, and idempotency keys after theirs:
