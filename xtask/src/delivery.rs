@@ -2,7 +2,7 @@
 //!
 //! A real server, publishers at both doors, and subscribers of all kinds, under trouble that one seed plans: cut
 //! connections, readers that stop, a server that stands still or is killed. All that is acknowledged and all that arrives is
-//! written down ([`log`]), and when everybody has come to rest, judged ([`analyse`]).
+//! written down ([`log`]), and when everybody has come to rest, judged ([`mod@analyse`]).
 
 use std::{
     fmt::Write as _,
