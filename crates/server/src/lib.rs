@@ -18,6 +18,7 @@
 //! The modules from the outside in: `server` assembles; `listener` accepts and does the handshake; `shard` owns connections;
 //! `transport` turns bytes into commands; `session` decides; `node` is the one door to the engine and the registry.
 
+mod auth;
 pub mod config;
 
 pub mod handlers;

@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Tokens;
 use crate::config::{Faults, FileLimit, Settings};
 use crate::handlers::{
     ConnectEvent, ConnectReply, Handler, HandlerError, HandlerSet, Handlers, MessageEvent, PublishEvent,
@@ -154,7 +155,7 @@ impl ServerBuilder {
         let client = &settings.client;
         let runtime = Some(Handle::current());
         let handlers = Handlers::new(self.handlers, client.handler_limit, client.handler_timeout, runtime);
-        let node = Arc::new(Node::new(settings, handlers));
+        let node = Arc::new(Node::new(settings, handlers, Tokens::default()));
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let accepting =

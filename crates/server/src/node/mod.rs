@@ -19,6 +19,7 @@ pub(crate) use namespaces::{Namespace, Namespaces, PRIVATE_PREFIX, USER_BOUNDARY
 pub(crate) use orders::{Addressed, Obeyed, Order, Overrides, Selector, ServerSubscription};
 pub(crate) use streams::PublishHow;
 
+use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::handlers::Handlers;
 use crate::metrics::Metrics;
@@ -39,11 +40,13 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     pub(crate) rules: Arc<Rules>,
     pub(crate) handlers: Handlers,
+    #[allow(dead_code, reason = "sessions ask it next")]
+    pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
 }
 
 impl Node {
-    pub(crate) fn new(settings: Settings, handlers: Handlers) -> Self {
+    pub(crate) fn new(settings: Settings, handlers: Handlers, tokens: Tokens) -> Self {
         let fanout = Arc::new(Fanout::new(settings.shards.count, settings.shards.queue_capacity));
         let namespaces = Arc::new(Namespaces::new(&settings));
         let memory = &settings.engine.memory;
@@ -61,6 +64,7 @@ impl Node {
             namespaces,
             settings,
             handlers,
+            tokens,
         }
     }
 

@@ -8,6 +8,7 @@ use throng_protocol::{ConnectRequest, ConnectResult, Payload, SubscribeRequest, 
 
 use super::plan::Plan;
 use super::{BAD_REQUEST, Decision, Identity, PingStyle, Refusal, Session, error};
+use crate::auth::Credential;
 use crate::node::USER_BOUNDARY;
 use throng_protocol::{DisconnectCode, ErrorCode};
 
@@ -62,7 +63,9 @@ impl Session {
             Err(Refusal::Error(code)) => return Decision::Reply(error(id, code)),
             Err(Refusal::Close(code)) => return Decision::Close(code),
         };
-        let identity = Arc::new(Identity { user: Arc::from(grant.user), info: grant.info });
+        let user: Arc<str> = Arc::from(grant.user);
+        let credential = Credential { user: Arc::clone(&user), ..Credential::default() };
+        let identity = Arc::new(Identity { user, info: grant.info, credential });
         self.identity = Some(Arc::clone(&identity));
         let application_ping = self.ping_style == PingStyle::Application;
         let result = ConnectResult {

@@ -23,6 +23,7 @@ pub(crate) use plan::Plan;
 pub(crate) use recovery::{Recovered, patched};
 pub(crate) use rules::Rules;
 
+use crate::auth::Credential;
 use crate::node::Namespace;
 use access::{Feature, Person};
 
@@ -54,6 +55,8 @@ pub(crate) struct Identity {
     pub(crate) user: Arc<str>,
     /// What other clients see beside the user.
     pub(crate) info: Payload,
+    /// By what it can be revoked.
+    pub(crate) credential: Credential,
 }
 
 /// What a command comes to.

@@ -30,8 +30,9 @@ impl Member {
 
     /// Changes what other clients see beside the user from now on.
     pub(crate) fn attach(&mut self, info: Payload) {
-        let user = Arc::clone(&self.identity.user);
-        self.identity = Arc::new(Identity { user, info: info.detached() });
+        let Identity { user, credential, .. } = &*self.identity;
+        let (user, credential) = (Arc::clone(user), credential.clone());
+        self.identity = Arc::new(Identity { user, info: info.detached(), credential });
     }
 
     /// Keeps what was attached to a subscription.

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local, unconstrained};
 use tokio::time::Instant;
 
 use super::{Dialogue, Farewell, Socket};
+use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::handlers::{HandlerSet, Handlers};
 use crate::listener::Admission;
@@ -38,7 +39,7 @@ impl Rig {
         settings.shards.count = 1;
         let admission = Arc::new(Admission::new(&settings, 100));
         let handlers = Handlers::new(HandlerSet::default(), 1, Duration::ZERO, None);
-        let node = Arc::new(Node::new(settings, handlers));
+        let node = Arc::new(Node::new(settings, handlers, Tokens::default()));
         let id = node.fanout().shards().next().expect("one shard");
         let shard = spawn_local(unconstrained(shard::run(id, Arc::clone(&node))));
         Self { node, admission, shard }
