@@ -16,8 +16,10 @@ impl<A> ShardTable<A> {
         let local = &mut self.channels[channel as usize];
         self.counters.overflowed += local.hold(broadcast, self.limits.client_bytes);
         let step = local.track.advance(broadcast.sequence, broadcast.stream);
-        let nobody = step == Step::Old && local.aside.as_ref().is_none_or(|aside| !aside.has_tracks());
-        if nobody {
+        // A join in a channel of thousands must not cost a look at each of them when none of them wants to hear of it.
+        let unheard = step == Step::Next && local.hearers == 0 && !broadcast.frames.is_publication();
+        let all_together = local.aside.as_ref().is_none_or(|aside| !aside.has_tracks());
+        if (step == Step::Old || unheard) && all_together {
             return 0;
         }
         let position = index(local.run.len());

@@ -20,6 +20,8 @@ pub(crate) struct LocalChannel {
     pub(crate) aside: Option<Box<Aside>>,
     /// Members who are positioned and have lost nothing.
     pub(crate) positioned: u32,
+    /// Members who hear of joins and leaves.
+    pub(crate) hearers: u32,
     /// Tells the channel from others that had its place before.
     pub(crate) serial: u32,
     pub(crate) rules: ChannelRules,
@@ -65,6 +67,7 @@ impl LocalChannel {
             track: Track { sequence: 0, stream: None },
             aside: None,
             positioned: 0,
+            hearers: 0,
             serial,
             rules,
             retired: false,
@@ -105,6 +108,7 @@ impl LocalChannel {
             self.members.reserve_exact(1);
         }
         self.positioned += u32::from(member.is_positioned() && !member.is_lost());
+        self.hearers += u32::from(member.hears_joins());
         member.set_apart(!member.is_lost() && !track.agrees_with(&self.track));
         if member.is_apart() {
             self.aside.get_or_insert_default().tracks.insert(member.client, track);
@@ -119,6 +123,7 @@ impl LocalChannel {
     pub(crate) fn take(&mut self, at: u32) -> Member {
         let member = self.members.swap_remove(at as usize);
         self.positioned -= u32::from(member.is_positioned() && !member.is_lost());
+        self.hearers -= u32::from(member.hears_joins());
         if let Some(aside) = &mut self.aside
             && (member.is_apart() || member.is_filtered())
         {

@@ -77,6 +77,10 @@ impl Member {
         self.flags & POSITIONED != 0
     }
 
+    pub(crate) const fn hears_joins(self) -> bool {
+        self.flags & JOIN_LEAVE != 0
+    }
+
     pub(crate) const fn is_apart(self) -> bool {
         self.flags & APART != 0
     }
