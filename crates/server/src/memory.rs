@@ -17,7 +17,7 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     /// How many must have left.
-    const LEFT: usize = 1_024;
+    pub(crate) const LEFT: usize = 1_024;
 
     /// Counts one more, until the guard is dropped.
     pub(crate) fn enter(&self) -> Member<'_> {

@@ -9,6 +9,7 @@ use throng_protocol::{ChannelName, ClientInfo, Payload};
 use throng_registry::{ClientId, Ended, Slot};
 
 use super::{Marks, Shard};
+use crate::memory::{Crowd, trim};
 use crate::session::Identity;
 
 /// Departures of clients that are gone which may wait to be announced; with more, only presence is kept right.
@@ -146,12 +147,13 @@ impl Shard {
 /// Sees off the clients that are gone, for as long as the shard is there. Presence is kept right at once; what the others hear
 /// has to wait for room in the queues.
 pub(super) async fn see_off_departed(shard: Weak<Shard>) {
-    let mut leaves = VecDeque::new();
+    let (mut leaves, mut seen_off) = (VecDeque::new(), 0);
     loop {
         let Some(strong) = shard.upgrade() else { return };
         loop {
             let next = strong.departures.borrow_mut().pop_front();
             let Some(departure) = next else { break };
+            seen_off += 1;
             let Some(leave) = strong.see_off(departure).await else { continue };
             if leaves.len() < MOST_ANNOUNCED {
                 leaves.push_back(leave);
@@ -163,6 +165,11 @@ pub(super) async fn see_off_departed(shard: Weak<Shard>) {
             // That it failed is counted.
             Some((channel, leave)) => drop(strong.node.announce(&channel, leave).await),
             None => {
+                if std::mem::take(&mut seen_off) >= Crowd::LEFT {
+                    leaves = VecDeque::new();
+                    *strong.departures.borrow_mut() = VecDeque::new();
+                    trim();
+                }
                 let departed = Rc::clone(&strong.departed);
                 drop(strong);
                 departed.notified().await;
