@@ -65,6 +65,34 @@ async fn commands_of_one_frame_are_answered_in_order() {
     assert_eq!(ids, [1, 2, 3, 4, 5]);
 }
 
+/// Small commands with large answers: more than a frame may hold, and twenty times what an outbox may.
+#[tokio::test]
+async fn a_frame_of_commands_with_large_answers_is_answered_whole_in_many_frames() {
+    const COMMANDS: usize = 200;
+    const PUBLICATIONS: usize = 100;
+    let server = TestServer::start().await;
+    let mut client = server.connected().await;
+    for id in 0..PUBLICATIONS {
+        let publish = json!({"channel": "news", "data": "x".repeat(1_000)});
+        client.ask(&json!({"id": id + 2, "publish": publish}).to_string()).await;
+    }
+    client.ask(r#"{"id":500,"subscribe":{"channel":"news"}}"#).await;
+    let history =
+        |id: usize| json!({"id": id, "history": {"channel": "news", "limit": PUBLICATIONS}}).to_string();
+    client.send((0..COMMANDS).map(|id| history(1_000 + id)).collect::<Vec<_>>().join("\n")).await;
+    let (mut frames, mut ids) = (0, Vec::new());
+    while ids.len() < COMMANDS {
+        frames += 1;
+        for line in client.text().await.lines() {
+            let reply: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(reply["history"]["publications"].as_array().unwrap().len(), PUBLICATIONS);
+            ids.push(reply["id"].as_u64().unwrap());
+        }
+    }
+    assert!(ids.is_sorted() && frames > 1, "{frames} frames");
+    server.stop_with([client]).await;
+}
+
 #[tokio::test]
 async fn nothing_of_a_channel_follows_the_answer_to_unsubscribe() {
     let server = TestServer::start().await;

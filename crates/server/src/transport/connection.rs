@@ -90,7 +90,7 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
     loop {
         socket.shard.set_deadline(socket.slot, dialogue.deadline(&socket.shard.node.settings));
         let mut events = Vec::new();
-        let reading = if dialogue.reads_only_when_flushed() { Reading::Flushed } else { Reading::Always };
+        let reading = dialogue.reading();
         let input = socket
             .next(reading, |shard, slot, event| receive(dialogue, shard, slot, event, &mut events))
             .await;
@@ -109,7 +109,11 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
                     tokio::task::yield_now().await;
                 }
             }
-            Input::Flushed => {}
+            Input::Flushed => {
+                if let Some(farewell) = Box::pin(dialogue.resume(socket)).await {
+                    return End::Farewell(farewell);
+                }
+            }
             Input::Timer if socket.is_stalled() => return End::Farewell(NOT_FINISHED),
             Input::Timer => {
                 if let Some(farewell) = dialogue.timer(socket, now()) {

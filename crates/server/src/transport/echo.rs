@@ -5,7 +5,7 @@ use throng_protocol::DisconnectCode;
 use throng_protocol::frame::{self, MessageKind, Opcode};
 use throng_registry::{ClientId, Slot, WireFormat};
 
-use super::{Dialogue, Farewell, Socket};
+use super::{Dialogue, Farewell, Reading, Socket};
 use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::session::{Beat, Heartbeat};
@@ -71,8 +71,8 @@ impl Dialogue for Echo {
         plain_farewell(code)
     }
 
-    fn reads_only_when_flushed(&self) -> bool {
-        true
+    fn reading(&self) -> Reading {
+        Reading::Flushed
     }
 }
 

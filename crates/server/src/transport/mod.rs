@@ -22,7 +22,7 @@ use crate::metrics::Transport;
 use crate::node::{Addressed, Order};
 use crate::shard::{Incoming, Marks, Opening, Route, Shard};
 
-use socket::Socket;
+use socket::{Reading, Socket};
 
 /// Starts the task of a connection that was given to this shard.
 pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
@@ -103,9 +103,14 @@ pub(crate) trait Dialogue {
         Farewell::from(code)
     }
 
-    /// Whether reading has to wait until the client has taken what is written to it.
-    fn reads_only_when_flushed(&self) -> bool {
-        false
+    /// When more is to be read.
+    fn reading(&self) -> Reading {
+        Reading::Always
+    }
+
+    /// Goes on, because the client has taken all that was written to it; [`reading`](Self::reading) asks for this.
+    async fn resume(&mut self, _: &Socket) -> Option<Farewell> {
+        None
     }
 }
 

@@ -1,12 +1,15 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use throng_protocol::frame::{self, MessageKind, Opcode};
-use throng_protocol::{ChannelName, DecodeError, DisconnectCode, Format, Limits, Push, PushEvent, Reply};
+use throng_protocol::{
+    ChannelName, Commands, DecodeError, DisconnectCode, Format, Limits, Push, PushEvent, Reply,
+};
 use throng_registry::{ClientId, ShardTable, Slot, WireFormat};
 
-use super::{Dialogue, Farewell, Socket};
+use super::{Dialogue, Farewell, Reading, Socket};
 use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::node::Addressed;
@@ -26,11 +29,17 @@ pub(super) struct Protocol {
     stale: Instant,
     /// When a publication was last refused because there was no room for it.
     pub(super) refused: Option<Instant>,
+    /// What was held back, frame by frame. Boxed, because hardly any connection has it.
+    #[expect(clippy::box_collection, reason = "every idle connection would pay for an empty queue")]
+    held: Option<Box<VecDeque<Commands>>>,
 }
 
-/// Bytes of replies after which they are written before more commands of the message are carried out: one small command may have
-/// a large answer, and a message holds many.
+/// Bytes of replies after which they are written, and taken by the client, before more commands of the message are carried out:
+/// one small command may have a large answer, and a message holds many.
 const MANY_REPLIES: usize = 64 * 1024;
+
+/// Frames that may be held back before nothing more is read.
+const HELD_FRAMES: usize = 16;
 
 /// Replies of one message to be sent as one frame.
 #[derive(Default)]
@@ -52,6 +61,7 @@ impl Protocol {
             heartbeat: None,
             stale: now() + shard.node.settings.client.stale_close_delay,
             refused: None,
+            held: None,
         }
     }
 
@@ -98,6 +108,45 @@ impl Protocol {
         tracing::debug!(connection = %self.client, %error, "a command could not be read");
         Decision::Close(error.disconnect_code())
     }
+
+    /// Carries out the commands of a frame. Those for whose answers the client is not ready yet are held back.
+    async fn carry_on(&mut self, socket: &Socket, mut commands: Commands) -> Option<Farewell> {
+        let mut replies = Replies::default();
+        let mut farewell = None;
+        while let Some(command) = commands.next() {
+            if socket.is_called_away() {
+                break;
+            }
+            let decision = match command {
+                Ok(command) => {
+                    let table = socket.shard.table.borrow();
+                    self.session.handle(command, &Own { table: &table, slot: socket.slot })
+                }
+                Err(error) => self.refuse(&error),
+            };
+            farewell = self.perform(socket, decision, &mut replies).await;
+            if farewell.is_some() {
+                break;
+            }
+            if replies.0.len() > MANY_REPLIES {
+                self.send(socket, &mut replies);
+                socket.give_way().await;
+                if !socket.is_flushed() {
+                    self.held.get_or_insert_default().push_front(commands);
+                    return None;
+                }
+            }
+        }
+        self.send(socket, &mut replies);
+        farewell
+    }
+
+    /// The frame that was held back longest.
+    fn next_held(&mut self) -> Option<Commands> {
+        let next = self.held.as_mut()?.pop_front();
+        self.held.take_if(|held| held.is_empty());
+        next
+    }
 }
 
 impl Dialogue for Protocol {
@@ -120,30 +169,35 @@ impl Dialogue for Protocol {
     }
 
     async fn message(&mut self, socket: &Socket, _: MessageKind, data: Bytes) -> Option<Farewell> {
-        let mut replies = Replies::default();
-        let mut farewell = None;
-        for command in self.format.decode_commands(data, &self.limits(&socket.shard)) {
-            if socket.is_called_away() {
-                break;
+        let commands = self.format.decode_commands(data, &self.limits(&socket.shard));
+        match &mut self.held {
+            Some(held) => {
+                held.push_back(commands);
+                None
             }
-            let decision = match command {
-                Ok(command) => {
-                    let table = socket.shard.table.borrow();
-                    self.session.handle(command, &Own { table: &table, slot: socket.slot })
-                }
-                Err(error) => self.refuse(&error),
-            };
-            farewell = self.perform(socket, decision, &mut replies).await;
+            None => self.carry_on(socket, commands).await,
+        }
+    }
+
+    fn reading(&self) -> Reading {
+        match &self.held {
+            None => Reading::Always,
+            // Pongs come among the commands.
+            Some(held) if held.len() < HELD_FRAMES => Reading::Beside,
+            Some(_) => Reading::Never,
+        }
+    }
+
+    async fn resume(&mut self, socket: &Socket) -> Option<Farewell> {
+        while socket.is_flushed()
+            && let Some(commands) = self.next_held()
+        {
+            let farewell = self.carry_on(socket, commands).await;
             if farewell.is_some() {
-                break;
-            }
-            if replies.0.len() > MANY_REPLIES {
-                self.send(socket, &mut replies);
-                socket.give_way().await;
+                return farewell;
             }
         }
-        self.send(socket, &mut replies);
-        farewell
+        None
     }
 
     async fn obey(&mut self, socket: &Socket, addressed: Addressed) -> Option<Farewell> {

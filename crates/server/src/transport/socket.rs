@@ -64,11 +64,13 @@ pub(super) enum Input {
 
 /// When a connection's task wants to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// Whenever there is something.
     Always,
     /// Once the client has taken all that was written to it.
     Flushed,
+    /// Whenever there is something; that all is written is [`Input::Flushed`] and comes first.
+    Beside,
     /// Not at all: the wait is for [`Input::Flushed`].
     Never,
 }
@@ -144,12 +146,14 @@ impl Socket {
             table.retry(self.slot);
             self.shard.wake_turn();
         }
-        if reading != Reading::Always && !table.is_flushed(self.slot) {
+        let flushed = table.is_flushed(self.slot);
+        if reading != Reading::Always && !flushed {
             table.watch(self.slot);
-            return Poll::Pending;
         }
-        if reading == Reading::Never {
-            return Poll::Ready(Input::Flushed);
+        match reading {
+            Reading::Never | Reading::Beside if flushed => return Poll::Ready(Input::Flushed),
+            Reading::Never | Reading::Flushed if !flushed => return Poll::Pending,
+            Reading::Always | Reading::Flushed | Reading::Beside | Reading::Never => {}
         }
         drop(table);
         let shard = Rc::clone(&self.shard);
@@ -187,7 +191,7 @@ impl Socket {
                 return Some(Input::Order(order));
             }
         }
-        if conn.fired && (self.deferred || reading != Reading::Always) {
+        if conn.fired && (self.deferred || matches!(reading, Reading::Flushed | Reading::Never)) {
             conn.fired = false;
             self.deferred = false;
             return Some(Input::Timer);
@@ -280,6 +284,12 @@ impl Socket {
         }
         self.streak.set(self.streak.get() + 1);
         self.shard.node.publish(channel, event, options, wait).await
+    }
+
+    /// Whether the client has taken all that was written to it, or must go.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let table = self.shard.table.borrow();
+        table.is_flushed(self.slot) || table.ending(self.slot).is_some()
     }
 
     /// Waits until what is in the outbox has been offered to the peer: it is written, or in a backlog that has its bounds.
