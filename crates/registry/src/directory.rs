@@ -20,6 +20,17 @@ pub struct Directory {
     channels_removed: AtomicU64,
 }
 
+/// Who and what is connected, without the members of relay rooms.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Census {
+    /// Connected clients.
+    pub clients: usize,
+    /// Their users; all anonymous clients together are one.
+    pub users: usize,
+    /// Channels that have subscribers, without those that were not wanted.
+    pub channels: usize,
+}
+
 /// A connected client as the whole node knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Client {
@@ -124,6 +135,17 @@ impl Directory {
         (self.channels_created.load(Ordering::Relaxed), self.channels_removed.load(Ordering::Relaxed))
     }
 
+    /// Counts clients, users and the channels whose names are `wanted`, one by one: meant for those who ask now and then.
+    pub fn census(&self, wanted: impl Fn(&ChannelName) -> bool) -> Census {
+        let ours = |client: &Client| client.format != WireFormat::Relay;
+        let anonymous = self.clients.iter().any(|client| ours(&client) && client.user.is_empty());
+        Census {
+            clients: self.clients.iter().filter(|client| ours(client)).count(),
+            users: self.users.len() + usize::from(anonymous),
+            channels: self.channels.iter().filter(|channel| wanted(channel.key())).count(),
+        }
+    }
+
     fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         self.channels.get(name).map(|channel| Arc::clone(&channel))
     }
@@ -176,6 +198,23 @@ mod tests {
         let directory = Directory::new();
         directory.connect(ClientId::from_u128(1), client("", 1));
         assert_eq!((directory.client_count(), directory.user_count()), (1, 0));
+    }
+
+    #[test]
+    fn a_census_takes_the_anonymous_for_one_user_and_leaves_the_relay_out() {
+        let directory = Directory::new();
+        let relay = Client { format: WireFormat::Relay, ..client("", 1) };
+        directory.connect(ClientId::from_u128(1), relay);
+        let shard = ShardId::new(0).unwrap();
+        for name in ["relay:lobby", "news"] {
+            directory.join(&name.parse().unwrap(), shard);
+        }
+        let census = || directory.census(|name| !name.as_str().starts_with("relay:"));
+        assert_eq!(census(), Census { clients: 0, users: 0, channels: 1 });
+        for (index, user) in [(2, ""), (3, ""), (4, "ann")] {
+            directory.connect(ClientId::from_u128(index.into()), client(user, index));
+        }
+        assert_eq!(census(), Census { clients: 3, users: 2, channels: 1 });
     }
 
     #[test]

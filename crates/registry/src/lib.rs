@@ -65,7 +65,7 @@ mod track;
 mod turn;
 
 use channel::Channel;
-pub use directory::{Client, Directory};
+pub use directory::{Census, Client, Directory};
 pub use fanout::{Broadcast, Fanout, Ticket};
 pub use frames::{Frames, Variant, WireFormat};
 pub use id::{ClientId, ClientKey, ShardId, ShardSet, Slot};

@@ -191,6 +191,8 @@ async fn calls_reach_the_applications_handlers() {
 async fn the_node_tells_of_itself() {
     let (server, mut caller) = trusting().await;
     let _clients = [user(&server, "ann").await, user(&server, "ann").await, user(&server, "bob").await];
+    // Rooms of the relay and those in them do not count.
+    let [_neighbour] = server.members("lobby").await;
     let body = json!({"user": "ann", "channel": "plain:x"});
     caller.result("subscribe", &body).await;
     // A shard tells of its subscriptions at the end of its turn.

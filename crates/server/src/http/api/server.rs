@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::process::Usage;
 use super::{Api, count, payload};
 use crate::handlers::{HandlerError, RpcEvent};
-use crate::metrics::Number;
+use crate::metrics::{Number, Transport};
 
 /// What tells this run of the server from others.
 #[derive(Debug)]
@@ -30,17 +30,21 @@ impl Identity {
 
 impl Api {
     pub(super) fn info(&self) -> InfoResult {
-        let directory = self.node.directory();
+        let metrics = &self.node.metrics;
+        let census =
+            self.node.directory().census(|channel| self.node.namespaces.of(channel.as_str()).is_ok());
         let subscriptions: u64 =
-            self.node.metrics.shards.iter().map(|shard| &shard.subscriptions).map(Number::get).sum();
+            metrics.shards.iter().map(|shard| &shard.subscriptions).map(Number::get).sum();
+        // A member of a relay room has one subscription, to its room.
+        let subscriptions = subscriptions.saturating_sub(metrics.connections(Transport::Relay).get());
         let process = Usage::now().map(|usage| Process { cpu: usage.cpu.into(), rss: usage.rss });
         let node = NodeInfo {
             uid: self.identity.uid.clone(),
             name: self.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            num_clients: count(directory.client_count()),
-            num_users: count(directory.user_count()),
-            num_channels: count(directory.channel_count()),
+            num_clients: count(census.clients),
+            num_users: count(census.users),
+            num_channels: count(census.channels),
             num_subs: u32::try_from(subscriptions).unwrap_or(u32::MAX),
             uptime: u32::try_from(self.identity.since.elapsed().as_secs()).unwrap_or(u32::MAX),
             metrics: None,
