@@ -29,10 +29,13 @@ pub(super) async fn check_positions(shard: Weak<Shard>) {
         let mut next = HashMap::with_capacity(channels.len());
         for some in channels.chunks(AT_ONCE) {
             for channel in some {
-                strong.check(channel, tops.get(channel));
-                if let Some(top) = strong.top_of(channel).await {
-                    next.insert(channel.clone(), top);
+                let Some(top) = strong.top_of(channel).await else { continue };
+                // Whoever subscribed to a stream that was made anew since then is not behind the one that is gone, and whoever
+                // still follows that one is found next time.
+                if let Some(before) = tops.get(channel).filter(|before| before.epoch == top.epoch) {
+                    strong.check(channel, *before);
                 }
+                next.insert(channel.clone(), top);
             }
             tokio::task::yield_now().await;
         }
@@ -42,11 +45,9 @@ pub(super) async fn check_positions(shard: Weak<Shard>) {
 
 impl Shard {
     /// Whoever is behind this place in the stream has lost something.
-    fn check(&self, channel: &ChannelName, top: Option<&StreamMark>) {
-        if let Some(top) = top {
-            self.table.borrow_mut().lose_behind(channel, *top);
-            self.notify_changed();
-        }
+    fn check(&self, channel: &ChannelName, top: StreamMark) {
+        self.table.borrow_mut().lose_behind(channel, top);
+        self.notify_changed();
     }
 
     async fn top_of(&self, channel: &ChannelName) -> Option<StreamMark> {
