@@ -36,7 +36,7 @@ pub fn openapi(prefix: &str) -> String {
                 ),
                 (
                     "securitySchemes",
-                    owned(KEYS.map(|(name, header, words)| (name, key_scheme(header, words)))),
+                    owned(KEYS.map(|(name, place, words)| (name, key_scheme(name, place, words)))),
                 ),
             ]),
         ),
@@ -46,22 +46,30 @@ pub fn openapi(prefix: &str) -> String {
 
 const ABOUT: &str = "Publish to the clients of a throng server, manage them, and ask what it knows. Every method is a \
     POST with a JSON object; unknown members are ignored, and what is not given is empty, false or 0. Results and \
-    errors both come with status 200.";
+    errors both come with status 200; where the server is set to `http_api.error_mode = \"transport\"`, an error comes as \
+    `{\"code\", \"message\"}` with a status of its own: 404, 400, 429, 416, 409 or 500.";
 
-/// Ways to send the key: name, header, and how.
-const KEYS: [(&str, &str, &str); 2] = [
+/// Ways to send the key: name, where it is, and how.
+const KEYS: [(&str, &str, &str); 3] = [
     (
         "X-API-Key",
-        "X-API-Key",
+        "header",
         "The key, as it is. If it is sent in this way, `Authorization` is not looked at.",
     ),
-    ("Authorization", "Authorization", "The word `apikey`, a space, and the key."),
+    ("Authorization", "header", "The word `apikey`, a space, and the key."),
+    (
+        "api_key",
+        "query",
+        "The key, percent-encoded. Addresses end up in the logs of proxies: prefer a header.",
+    ),
 ];
 
 /// What is not answered with status 200.
-const STATUSES: [(&str, &str); 5] = [
+const STATUSES: [(&str, &str); 7] = [
     ("400", "The body is not JSON, or not what the method takes."),
     ("401", "The key is wrong or missing, or the server has none. The body is empty."),
+    ("404", "There is no such method."),
+    ("405", "Methods are called with POST."),
     ("408", "The body did not come in time."),
     ("413", "The body is too long."),
     ("503", "There are too many requests at once."),
@@ -93,11 +101,11 @@ fn info() -> Json {
     ])
 }
 
-fn key_scheme(header: &str, words: &str) -> Json {
+fn key_scheme(name: &str, place: &str, words: &str) -> Json {
     object([
         ("type", text("apiKey")),
-        ("in", text("header")),
-        ("name", text(header)),
+        ("in", text(place)),
+        ("name", text(name)),
         ("description", text(words)),
     ])
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::caller::{Caller, server};
+use crate::caller::{Caller, KEY, server};
 
 #[tokio::test]
 async fn the_description_is_read_without_a_key() {
@@ -66,5 +66,34 @@ async fn every_method_that_is_described_exists_and_every_method_is_described() {
                 || answer.get("error").is_some()
                 || answer.get("replies").is_some()
         );
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_send_the_key_that_is_described_opens_the_api() {
+    let (server, document) = description().await;
+    for scheme in document["components"]["securitySchemes"].as_object().unwrap().values() {
+        let [place, name] = ["in", "name"].map(|member| scheme[member].as_str().unwrap());
+        let (query, header) = match (place, name) {
+            ("query", name) => (format!("?{name}={KEY}"), String::new()),
+            ("header", "Authorization") => (String::new(), format!("Authorization: apikey {KEY}\r\n")),
+            ("header", name) => (String::new(), format!("{name}: {KEY}\r\n")),
+            (place, _) => panic!("a key in the {place}"),
+        };
+        let rest = "Host: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let answer = server.http(&format!("POST /api/info{query} HTTP/1.1\r\n{header}{rest}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn statuses_of_what_is_no_call_are_described() {
+    let (server, document) = description().await;
+    let described = document["paths"]["/info"]["post"]["responses"].as_object().unwrap();
+    for (request, status) in [("POST /api/nothing", "404"), ("GET /api/info", "405")] {
+        let rest = format!("X-API-Key: {KEY}\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let answer = server.http(&format!("{request} HTTP/1.1\r\n{rest}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(described.contains_key(status));
     }
 }

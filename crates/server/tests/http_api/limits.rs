@@ -1,5 +1,7 @@
 //! What one request, and all together, may cost.
 
+use serde_json::json;
+
 use crate::caller::{Caller, KEY, request, server, server_with};
 use crate::support::TestServer;
 
@@ -114,4 +116,18 @@ async fn a_body_that_is_nested_too_deeply_is_no_body() {
     assert_eq!(caller.ask("publish", &deep).await.status, 400);
     let ignored = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     assert_eq!(caller.ask("info", &ignored).await.status, 400);
+}
+
+/// They are kept beside what waits, for minutes or as long as the stream.
+#[tokio::test]
+async fn keys_and_version_epochs_are_bounded() {
+    let server = server().await;
+    let mut caller = Caller::of(&server).await;
+    for member in ["key", "idempotency_key", "version_epoch"] {
+        for (length, code) in [(256, None), (257, Some(107))] {
+            let body = json!({"channel": "news", "data": 1, member: "x".repeat(length)});
+            let answer = caller.ask("publish", &body.to_string()).await.json();
+            assert_eq!(answer["error"]["code"].as_u64(), code, "{member} of {length} bytes: {answer}");
+        }
+    }
 }
