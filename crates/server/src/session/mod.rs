@@ -9,7 +9,7 @@ mod rules;
 
 use std::sync::Arc;
 
-use throng_engine::HistoryQuery;
+use throng_engine::{HistoryQuery, PublishOptions};
 use throng_protocol::{
     ChannelName, Command, ConnectRequest, DisconnectCode, ErrorCode, Format, HistoryRequest, Outcome,
     Payload, Publication, PublishRequest, Reply, Request, RpcRequest, RpcResult, SubRefreshRequest,
@@ -162,7 +162,8 @@ impl Session {
     ) -> Result<Decision, Refusal> {
         let (channel, namespace) = self.channel(&request.channel)?;
         // Only streams can be published to; removals belong to maps.
-        let stream = request.kind == 0 && !request.removed && request.key.len() <= MAX_KEY_BYTES;
+        let stream =
+            request.kind == 0 && !request.removed && request.key.len() <= PublishOptions::MAX_KEY_BYTES;
         if !stream || !namespace.takes(&request.data, self.format == Format::Json) {
             return Err(ErrorCode::BadRequest.into());
         }
@@ -242,9 +243,6 @@ impl Session {
         Ok(self.rules.namespaces.resolve(channel)?)
     }
 }
-
-/// Bytes that the key of a publication may have: it is kept beside what waits for slow clients.
-const MAX_KEY_BYTES: usize = 255;
 
 /// How a command is refused.
 #[derive(Debug, PartialEq)]
