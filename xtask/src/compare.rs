@@ -115,6 +115,7 @@ fn compare(case: &Case, args: &Args, programs: &Programs) -> Result<CaseResult> 
 fn measure(contender: &Contender, args: &Args, programs: &Programs) -> Result<Report> {
     let mut command = Command::new(&programs.baseline);
     command.arg("pin").arg(args.server_core.to_string()).args(programs.command(contender)?);
+    command.envs(contender.environment.iter().copied());
     let mut server = Server::spawn(command, &programs.logs.join("server.log"))?;
     let mut load = contender.load.clone();
     load.url = Some(format!("ws://{}", server.address()));

@@ -120,6 +120,8 @@ pub enum Metric {
     CpuUsPerHandshake,
     /// Server memory per open connection, in bytes.
     RssBytesPerConnection,
+    /// Server memory at the end of the load, beyond that of the open connections before it, in bytes.
+    RssBytesLoad,
     /// Server memory that stayed after all connections left, in bytes.
     RssBytesKept,
     /// Share of one core that the generator used, 0 to 1.
@@ -136,7 +138,7 @@ enum Comparison {
 }
 
 impl Metric {
-    const ALL: [(&'static str, Self); 24] = [
+    const ALL: [(&'static str, Self); 25] = [
         ("p50", Self::P50),
         ("p90", Self::P90),
         ("p99", Self::P99),
@@ -159,6 +161,7 @@ impl Metric {
         ("cpu_us_per_delivery", Self::CpuUsPerDelivery),
         ("cpu_us_per_handshake", Self::CpuUsPerHandshake),
         ("rss_bytes_per_connection", Self::RssBytesPerConnection),
+        ("rss_bytes_load", Self::RssBytesLoad),
         ("rss_bytes_kept", Self::RssBytesKept),
         ("generator_utilisation", Self::GeneratorUtilisation),
     ];

@@ -38,6 +38,9 @@ pub struct LoadOptions {
     /// chat: members of each room [default: 10].
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub members: Option<usize>,
+    /// fanout: further subscribers that read nothing from the first message on; nothing is expected of them [default: 0].
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub stalled: Option<usize>,
     /// fanout, chat: deliveries per second that the schedule aims at [default: 50000, 20000].
     #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["message_rate", "in_flight"], help_heading = "Load")]
     pub rate: Option<f64>,
@@ -105,6 +108,7 @@ impl Default for LoadOptions {
             connections: None,
             rooms: None,
             members: None,
+            stalled: None,
             rate: None,
             message_rate: None,
             in_flight: None,

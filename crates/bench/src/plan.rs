@@ -45,7 +45,7 @@ pub(crate) struct ConnectPlan {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Scenario {
-    Fanout { subscribers: usize, pace: Pace },
+    Fanout { subscribers: usize, stalled: usize, pace: Pace },
     Chat { rooms: usize, members: usize, deliveries_per_s: f64 },
     Echo { connections: usize, depth: usize },
     Idle { connections: usize, rooms: usize },
@@ -233,7 +233,8 @@ fn scenario(options: &LoadOptions, faults: &mut Vec<PlanError>) -> Option<Scenar
                 }
                 None => Pace::Deliveries { per_second: deliveries(options, 50_000.0, subscribers, faults) },
             };
-            Scenario::Fanout { subscribers, pace }
+            let stalled = ranged("--stalled", options.stalled.unwrap_or(0), 0, MAX_CONNECTIONS, faults);
+            Scenario::Fanout { subscribers, stalled, pace }
         }
         ScenarioName::Chat => {
             let rooms = rooms(100, faults);
@@ -269,10 +270,11 @@ fn deliveries(options: &LoadOptions, default: f64, receivers: usize, faults: &mu
 
 fn refuse_misplaced(options: &LoadOptions, faults: &mut Vec<PlanError>) {
     use ScenarioName::{Chat, Echo, Fanout, Idle, Storm};
-    let rules: [(&'static str, bool, &[ScenarioName]); 8] = [
+    let rules: [(&'static str, bool, &[ScenarioName]); 9] = [
         ("--connections", options.connections.is_some(), &[Fanout, Echo, Idle, Storm]),
         ("--rooms", options.rooms.is_some(), &[Chat, Idle, Storm]),
         ("--members", options.members.is_some(), &[Chat]),
+        ("--stalled", options.stalled.is_some(), &[Fanout]),
         ("--rate", options.rate.is_some(), &[Fanout, Chat]),
         ("--message-rate", options.message_rate.is_some(), &[Fanout, Chat]),
         ("--in-flight", options.in_flight.is_some(), &[Fanout]),

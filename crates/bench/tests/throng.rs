@@ -65,6 +65,23 @@ fn fanout_is_complete_and_in_order_in_every_protocol() {
     server.stop();
 }
 
+/// What becomes of them is no part of the result.
+#[test]
+fn subscribers_that_do_not_read_are_not_waited_for() {
+    let server = Throng::start(|settings| settings.client.queue_max_messages = 10);
+    let options = LoadOptions {
+        protocol: Protocol::Json,
+        connections: Some(5),
+        stalled: Some(5),
+        size: Some(32 << 10),
+        rate: Some(500.0),
+        messages: Some(50),
+        ..short(server.address(), "")
+    };
+    complete(options, 250);
+    server.stop();
+}
+
 #[test]
 fn members_of_a_room_hear_each_other_and_themselves_only_in_the_protocol() {
     let server = Throng::start(|_| ());

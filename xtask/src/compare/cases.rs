@@ -18,6 +18,8 @@ pub(super) enum Group {
     Idle,
     /// Connecting and hanging up.
     Handshake,
+    /// As many subscribers that read as do not, by policy for the latter.
+    Slow,
 }
 
 /// Contenders under the same load, and what is asked of them.
@@ -34,6 +36,7 @@ pub(super) struct Contender {
     pub(super) name: &'static str,
     pub(super) program: Program,
     pub(super) arguments: &'static [&'static str],
+    pub(super) environment: &'static [(&'static str, &'static str)],
     pub(super) load: LoadOptions,
 }
 
@@ -65,11 +68,34 @@ pub(super) enum Bound {
 
 const RELAY: &str = "throng relay";
 const JSON: &str = "throng json";
+const NO_HISTORY: &str = "throng json, no history";
 const TUTORIAL: &str = "tutorial";
 const FLOOR: &str = "floor";
 const MERGING: &str = "merging floor";
 const NODE: &str = "npm ws";
+const ALL_READ: &str = "all read";
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// Policies for those who do not read, each with what sets it.
+const POLICIES: [(&str, &[(&str, &str)]); 4] = [
+    ("disconnect", &open_with("disconnect")),
+    ("drop_oldest", &open_with("drop_oldest")),
+    ("drop_newest", &open_with("drop_newest")),
+    ("keep_latest", &open_with("keep_latest")),
+];
+
+const fn open_with(policy: &'static str) -> [(&'static str, &'static str); 5] {
+    let [a, b, c, d] = *OPEN_WITHOUT_HISTORY;
+    [a, b, c, d, ("THRONG_CHANNEL_WITHOUT_NAMESPACE_SLOW_CONSUMER", policy)]
+}
+
+/// As open as channels are without any setting, but without their history.
+const OPEN_WITHOUT_HISTORY: &[(&str, &str); 4] = &[
+    ("THRONG_CHANNEL_WITHOUT_NAMESPACE_ALLOW_SUBSCRIBE_FOR_CLIENT", "true"),
+    ("THRONG_CHANNEL_WITHOUT_NAMESPACE_ALLOW_SUBSCRIBE_FOR_ANONYMOUS", "true"),
+    ("THRONG_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_CLIENT", "true"),
+    ("THRONG_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_ANONYMOUS", "true"),
+];
 
 /// All comparisons, each run measured for `duration`.
 pub(super) fn all(duration: Duration) -> Vec<Case> {
@@ -77,6 +103,7 @@ pub(super) fn all(duration: Duration) -> Vec<Case> {
     cases.extend([(1, 0.4), (16, 0.25)].map(|(depth, bound)| echo(duration, depth, bound)));
     cases.extend([10_000, 19_000].map(idle));
     cases.push(handshake(duration));
+    cases.push(slow(duration));
     cases
 }
 
@@ -94,6 +121,10 @@ fn burst(duration: Duration) -> Case {
         contenders: vec![
             contender(RELAY, Program::Throng, &[], load(Protocol::Relay)),
             contender(JSON, Program::Throng, &[], load(Protocol::Json)),
+            Contender {
+                environment: OPEN_WITHOUT_HISTORY,
+                ..contender(NO_HISTORY, Program::Throng, &[], load(Protocol::Json))
+            },
             contender(TUTORIAL, Program::Tutorial, &[], load(Protocol::Relay)),
             contender(MERGING, Program::Floor, &["--merge"], load(Protocol::Relay)),
             contender(NODE, Program::NodeWs, &[], load(Protocol::Relay)),
@@ -106,6 +137,7 @@ fn burst(duration: Duration) -> Case {
                     target(of, Metric::CpuUsPerDelivery, MERGING, Bound::AtMost(1.3)),
                 ]
             })
+            .chain([target(JSON, Metric::CpuUsPerDelivery, NO_HISTORY, Bound::AtMost(1.3))])
             .collect(),
     }
 }
@@ -205,6 +237,41 @@ fn handshake(duration: Duration) -> Case {
     }
 }
 
+/// 500 messages of 1 KB a second: an outbox is full in two seconds.
+fn slow(duration: Duration) -> Case {
+    const READERS: usize = 100;
+    const OUTBOX: f64 = MIB;
+    let load = |stalled| LoadOptions {
+        connections: Some(READERS),
+        stalled: Some(stalled),
+        rate: Some(50_000.0),
+        size: Some(1_024),
+        protocol: Protocol::Json,
+        warm_up: Some(Duration::from_secs(4)),
+        ..base(ScenarioName::Fanout, duration)
+    };
+    let reading =
+        Contender { environment: OPEN_WITHOUT_HISTORY, ..contender(ALL_READ, Program::Throng, &[], load(0)) };
+    let stalling = POLICIES.map(|(name, environment)| Contender {
+        environment,
+        ..contender(name, Program::Throng, &[], load(READERS))
+    });
+    let targets = POLICIES.into_iter().flat_map(|(of, _)| {
+        let memory = Bound::AtMost(READERS as f64 * OUTBOX);
+        [
+            target(of, Metric::P99, ALL_READ, Bound::AtMost(1.3)),
+            Target { of, metric: Metric::RssBytesLoad, against: None, bound: memory },
+        ]
+    });
+    Case {
+        group: Group::Slow,
+        name: "slow",
+        title: "100 subscribers that read and 100 that do not, 500 messages of 1 KB per second".to_owned(),
+        targets: targets.collect(),
+        contenders: std::iter::once(reading).chain(stalling).collect(),
+    }
+}
+
 fn base(scenario: ScenarioName, duration: Duration) -> LoadOptions {
     LoadOptions { scenario, duration: Some(duration), quiet: true, ..LoadOptions::default() }
 }
@@ -215,7 +282,7 @@ const fn contender(
     arguments: &'static [&'static str],
     load: LoadOptions,
 ) -> Contender {
-    Contender { name, program, arguments, load }
+    Contender { name, program, arguments, environment: &[], load }
 }
 
 const fn target(of: &'static str, metric: Metric, against: &'static str, bound: Bound) -> Target {

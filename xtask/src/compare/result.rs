@@ -253,6 +253,7 @@ const SHOWN: &[(Metric, &str)] = &[
     (Metric::HandshakesPerS, "handshakes/s"),
     (Metric::CpuUsPerHandshake, "µs CPU per handshake"),
     (Metric::RssBytesPerConnection, "B RSS per connection"),
+    (Metric::RssBytesLoad, "B RSS under load"),
     (Metric::RssBytesKept, "B RSS kept"),
 ];
 

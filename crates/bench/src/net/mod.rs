@@ -187,6 +187,18 @@ impl Net {
         }
     }
 
+    /// Reads nothing from the connection any more, as a client does that hangs.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to forget the socket.
+    pub(crate) fn stall(&self, id: usize) -> io::Result<()> {
+        match &self.peers[id] {
+            Some(peer) => Ok(epoll::delete(&self.epoll, &peer.stream)?),
+            None => Ok(()),
+        }
+    }
+
     /// Drops all connections.
     pub(crate) fn close_all(&mut self) {
         self.peers.clear();

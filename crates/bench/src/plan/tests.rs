@@ -70,7 +70,7 @@ fn a_message_rate_is_multiplied_by_its_receivers() {
     let asked =
         LoadOptions { message_rate: Some(10.0), connections: Some(50), ..options(ScenarioName::Fanout) };
     let pace = Pace::Deliveries { per_second: 500.0 };
-    assert_eq!(Plan::check(&asked).unwrap().scenario, Scenario::Fanout { subscribers: 50, pace });
+    assert_eq!(Plan::check(&asked).unwrap().scenario, Scenario::Fanout { subscribers: 50, stalled: 0, pace });
 }
 
 #[test]

@@ -256,6 +256,8 @@ impl Report {
             Metric::CpuUsPerDelivery => server.and_then(|server| server.cpu_us_per_delivery),
             Metric::CpuUsPerHandshake => server.and_then(|server| server.cpu_us_per_handshake),
             Metric::RssBytesPerConnection => server.and_then(|server| server.rss_bytes_per_connection),
+            Metric::RssBytesLoad => server
+                .and_then(|server| Some(server.rss_loaded?.saturating_sub(server.rss_connected?) as f64)),
             Metric::RssBytesKept => {
                 server.and_then(|server| Some(server.rss_left?.saturating_sub(server.rss_before) as f64))
             }

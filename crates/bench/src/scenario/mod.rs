@@ -78,7 +78,7 @@ pub enum RunError {
 pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Report, RunError> {
     let run = Run::new(plan, observer, stop)?;
     match plan.scenario {
-        Scenario::Fanout { subscribers, pace } => traffic::fanout(run, subscribers, pace),
+        Scenario::Fanout { subscribers, stalled, pace } => traffic::fanout(run, subscribers, stalled, pace),
         Scenario::Chat { rooms, members, deliveries_per_s } => {
             traffic::chat(run, rooms, members, deliveries_per_s)
         }

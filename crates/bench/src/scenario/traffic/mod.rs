@@ -16,11 +16,16 @@ use crate::{
     report::{Generator, Latency, Pacing, Report, Traffic, number},
 };
 
-/// One publisher and many subscribers; the publisher itself receives nothing.
-pub(super) fn fanout(run: Run<'_>, subscribers: usize, pace: Pace) -> Result<Report, RunError> {
+/// One publisher and many subscribers, and some that do not read; the publisher itself receives nothing.
+pub(super) fn fanout(
+    run: Run<'_>,
+    subscribers: usize,
+    stalled: usize,
+    pace: Pace,
+) -> Result<Report, RunError> {
     let mut members = vec![Member { room: 0, publisher: Some(0), stream: None }];
     members.extend((0..subscribers).map(|stream| Member { room: 0, publisher: None, stream: Some(stream) }));
-    let layout = Layout { members, rooms: 1, publishers: 1, receivers: subscribers, own_too: false };
+    let layout = Layout { members, rooms: 1, publishers: 1, receivers: subscribers, own_too: false, stalled };
     let (load, driver) = match pace {
         Pace::Deliveries { per_second } => (
             format!(
@@ -39,7 +44,8 @@ pub(super) fn fanout(run: Run<'_>, subscribers: usize, pace: Pace) -> Result<Rep
             Driver::Window { messages },
         ),
     };
-    drive(run, layout, driver, load)
+    let idlers = if stalled > 0 { format!(", {} that do not read", count(stalled)) } else { String::new() };
+    drive(run, layout, driver, load + &idlers)
 }
 
 /// Rooms whose members all publish in turn and receive each other.
@@ -66,6 +72,7 @@ pub(super) fn chat(
         publishers: members,
         receivers,
         own_too,
+        stalled: 0,
     };
     let load = format!(
         "{} rooms of {} members, {} deliveries/s scheduled",
@@ -87,6 +94,8 @@ struct Layout {
     receivers: usize,
     /// Whether a publisher receives its own messages.
     own_too: bool,
+    /// Further subscribers, of the first room, that read nothing once all are there. Their connections come last.
+    stalled: usize,
 }
 
 struct Member {
@@ -108,11 +117,17 @@ fn drive(run: Run<'_>, layout: Layout, driver: Driver, load: String) -> Result<R
         Driver::Clock { .. } => None,
         Driver::Window { messages } => Some(Window::new(messages, layout.receivers)),
     };
-    let places: Vec<(u32, bool)> =
-        layout.members.iter().map(|member| (member.room, member.stream.is_some())).collect();
+    let members = layout.members.len();
+    let places: Vec<(u32, bool)> = layout
+        .members
+        .iter()
+        .map(|member| (member.room, member.stream.is_some()))
+        .chain((0..layout.stalled).map(|_| (0, true)))
+        .collect();
     let mut receiver = Receiver::new(layout, streams, window);
     run.open_all(places.len(), &mut receiver, |id| places[id])?;
     run.settle(&mut receiver)?;
+    (members..places.len()).try_for_each(|id| run.net.stall(id)).map_err(RunError::Wait)?;
     let rss_connected = run.rss()?;
     let start_ns = run.net.clock.now_ns();
     let mut sender = Sender::new(&run, &driver, &receiver.layout, start_ns);
