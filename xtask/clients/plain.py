@@ -228,7 +228,9 @@ async def one_frame():
         pushes = [reply for reply in found if "push" in reply]
         answers = [reply for reply in found if "push" not in reply]
         assert answers[0]["connect"]["client"] and answers[0]["connect"]["version"], found
-        assert answers[1:3] == [{"id": 2, "subscribe": {}}, {"id": 3, "publish": {}}], found
+        subscribed = answers[1]["subscribe"]
+        assert answers[1]["id"] == 2 and subscribed["recoverable"] and len(subscribed["epoch"]) == 8, found
+        assert answers[2] == {"id": 3, "publish": {}}, found
         assert answers[3]["id"] == 4 and answers[3]["error"]["code"] == 108, found
         # Where the own publication stands among the answers is free, but for the subscription's, which comes first.
         assert [push["push"]["pub"]["data"] for push in pushes] == [{"n": 1}], found
