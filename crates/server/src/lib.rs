@@ -32,4 +32,5 @@ mod session;
 mod shard;
 mod transport;
 
+pub use auth::tools as tokens;
 pub use server::{Running, Server, ServerBuilder, ShardFailure, ShutdownReport, StartError};

@@ -206,6 +206,7 @@ pub(crate) fn render(node: &Node) -> String {
     losses(&mut page, node);
     streams(&mut page, node);
     state(&mut page, node);
+    node.tokens.render(&mut page);
     if node.settings.http_api_enabled() {
         metrics.api.render(&mut page);
     }

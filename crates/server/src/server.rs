@@ -15,7 +15,7 @@ use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Tokens;
+use crate::auth::{Tokens, tools::TokensError};
 use crate::config::{Faults, FileLimit, Settings};
 use crate::handlers::{
     ConnectEvent, ConnectReply, Handler, HandlerError, HandlerSet, Handlers, MessageEvent, PublishEvent,
@@ -64,6 +64,9 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Tokens cannot be checked as the settings ask for.
+    #[error("cannot check tokens")]
+    Tokens(#[from] TokensError),
     /// The settings are out of range or contradict each other.
     #[error("the settings cannot be used")]
     Settings(#[from] Faults),
@@ -146,6 +149,7 @@ impl ServerBuilder {
         settings.check()?;
         let address = settings.listen_address();
         let listen_error = |source| StartError::Listen { address, source };
+        let tokens = Tokens::new(&settings, Handle::current())?;
         let listener = bind(address).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         // Each shard's runtime has descriptors of its own.
@@ -155,7 +159,7 @@ impl ServerBuilder {
         let client = &settings.client;
         let runtime = Some(Handle::current());
         let handlers = Handlers::new(self.handlers, client.handler_limit, client.handler_timeout, runtime);
-        let node = Arc::new(Node::new(settings, handlers, Tokens::default()));
+        let node = Arc::new(Node::new(settings, handlers, tokens));
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let accepting =

@@ -66,8 +66,8 @@ cert_pem_file = "cert.pem"
 type = "redis"
 [engine.redis]
 address = "redis://localhost:6379"
-[client.token]
-hmac_secret_key = "do not print"
+[admin]
+password = "do not print"
 [[channel.namespaces]]
 name = "news"
 subscribe_proxy_enabled = true
@@ -80,7 +80,7 @@ throng.toml:4: http_server.internal_port: throng does not have a second address 
 throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
 throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
 throng.toml:11: engine.redis: throng does not have another engine than memory yet; remove it
-throng.toml:13: client.token: throng does not have tokens yet; remove it
+throng.toml:13: admin: throng does not have an admin interface yet; remove it
 throng.toml:16: channel.namespaces[0].subscribe_proxy_enabled: throng does not have event proxies yet; remove it, or leave it at false
 throng.toml:18: sse.enabled: throng does not have the SSE transport yet; remove it, or leave it at false
 ";
@@ -273,12 +273,12 @@ THRONG_CLIENT_CHANNEL_LIMIT: client.channel_limit: "many" does not belong here; 
 #[test]
 fn variables_that_are_lacking_or_misspelt_are_faults() {
     let faults = faults_of_variables(&[
-        ("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "do not print"),
+        ("THRONG_ADMIN_PASSWORD", "do not print"),
         ("THRONG_PORT", "9000"),
         ("THRONG_SOMETHING", "1"),
     ]);
     let expected = "
-THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY: client.token: throng does not have tokens yet; remove it
+THRONG_ADMIN_PASSWORD: admin: throng does not have an admin interface yet; remove it
 THRONG_PORT: there is no such variable; did you mean THRONG_HTTP_SERVER_PORT?
 THRONG_SOMETHING: there is no such variable; remove it; docs/configuration.md lists every variable
 ";

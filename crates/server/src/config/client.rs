@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::token::{SubscriptionToken, Token};
+
 /// What one client connection may use, and how it is watched: table `[client]`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -44,6 +46,14 @@ pub struct Client {
     pub connect_include_server_time: bool,
     /// Header of the handshake in which a trusted proxy names the user; it must not let clients set it. Default none.
     pub user_id_http_header: String,
+    /// Whether tokens without a user are refused (3507). Default false.
+    pub disallow_anonymous_connection_tokens: bool,
+    /// Whether tokens are believed without a look at their signatures; on loopback addresses only. Default false.
+    pub insecure_skip_token_signature_verify: bool,
+    /// How tokens are checked.
+    pub token: Token,
+    /// How subscription tokens are checked, if otherwise.
+    pub subscription_token: SubscriptionToken,
     /// The channel that each user is subscribed to without asking.
     pub subscribe_to_user_personal_channel: PersonalChannel,
     /// Time that a handler of the application has to answer. Default 5 s.
@@ -85,6 +95,10 @@ impl Default for Client {
             channel_position_check_delay: Duration::from_secs(40),
             connect_include_server_time: false,
             user_id_http_header: String::new(),
+            disallow_anonymous_connection_tokens: false,
+            insecure_skip_token_signature_verify: false,
+            token: Token::default(),
+            subscription_token: SubscriptionToken::default(),
             subscribe_to_user_personal_channel: PersonalChannel::default(),
             handler_timeout: Duration::from_secs(5),
             handler_limit: 1024,

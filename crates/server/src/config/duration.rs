@@ -21,6 +21,14 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
+/// Reads a duration as the configuration has it, for example `90s`, `1h30m` or `0`; `None` for any other text.
+pub fn parse(text: &str) -> Option<Duration> {
+    match Span::parse(text)? {
+        Span::Length(length) => Some(length),
+        Span::Negative => None,
+    }
+}
+
 impl Span {
     /// Reads numbers with units, `1h30m` or `1.5h`, with an optional sign; a bare `0` needs no unit, and a bare `-1`
     /// is accepted for "off".

@@ -77,7 +77,9 @@ mod tests {
     fn a_key_is_found_by_its_path_in_capitals() {
         assert_eq!(meaning("THRONG_HTTP_SERVER_PORT", "9000"), Meaning::Key("http_server.port"));
         assert_eq!(meaning("THRONG_SSE_ENABLED", "true"), Meaning::Key("sse.enabled"));
-        assert_eq!(meaning("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "x"), Meaning::Key("client.token.*"));
+        let secret = meaning("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "x");
+        assert_eq!(secret, Meaning::Key("client.token.hmac_secret_key"));
+        assert_eq!(meaning("THRONG_ENGINE_REDIS_ADDRESS", "x"), Meaning::Key("engine.redis.*"));
         assert_eq!(meaning("THRONG_CHANNEL_NAMESPACES", "[]"), Meaning::Key("channel.namespaces"));
         let option = meaning("THRONG_CHANNEL_NAMESPACES_NEWS_PRESENCE", "true");
         assert_eq!(option, Meaning::Namespace("NEWS_PRESENCE"));

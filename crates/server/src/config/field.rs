@@ -51,9 +51,11 @@ pub(super) enum Field<S: 'static> {
     /// Text without rules.
     Free(At<S, String>),
     /// Text that is never shown, and the field for the path of a file that it was read from.
-    Secret(At<S, String>, At<S, String>),
+    Secret(secret::Rule, At<S, String>, At<S, String>),
     /// The path of a file that holds a secret, and the field for the secret.
-    SecretFile(At<S, String>, At<S, String>),
+    SecretFile(secret::Rule, At<S, String>, At<S, String>),
+    /// A time in Unix seconds.
+    Unix(At<S, i64>),
     /// An empty text or 0 is unset.
     OptionalDuration(RangeInclusive<Duration>, At<S, Option<Duration>>),
     /// `"transport"` or nothing.
@@ -67,6 +69,9 @@ pub(super) enum Field<S: 'static> {
     Slow(At<S, SlowConsumer>),
     Regex(At<S, Option<ChannelRegex>>),
 }
+
+/// The last second of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 pub(super) const fn key<S>(path: &'static str, field: Field<S>) -> Key<S> {
     Key { path, field }
@@ -96,8 +101,8 @@ impl<S: Clone + 'static> Key<S> {
             Field::Origins(at) => *at(settings) = Some(origins(value)?),
             Field::Ttl(range, at) => *at(settings) = ttl(value, range)?.unwrap_or_default(),
             Field::Free(at) => *at(settings) = value.text()?.to_owned(),
-            Field::Secret(at, file) => {
-                let text = secret::given(value)?;
+            Field::Secret(rule, at, file) => {
+                let text = secret::given(value, *rule)?;
                 match (text.is_empty(), file(settings).is_empty()) {
                     // An empty text takes back what another source gave in the same way, and nothing else.
                     (_, true) => *at(settings) = text.to_owned(),
@@ -105,18 +110,19 @@ impl<S: Clone + 'static> Key<S> {
                     (false, false) => return Err(Problem::Twice),
                 }
             }
-            Field::SecretFile(file, at) => {
+            Field::SecretFile(rule, file, at) => {
                 let path = value.text()?;
                 match (path.is_empty(), file(settings).is_empty(), at(settings).is_empty()) {
                     (true, true, _) => {}
                     (false, true, false) => return Err(Problem::Twice),
                     (true, false, _) => (*file(settings), *at(settings)) = Default::default(),
                     (false, _, _) => {
-                        *at(settings) = secret::read(path)?;
+                        *at(settings) = secret::read(path, *rule)?;
                         *file(settings) = path.to_owned();
                     }
                 }
             }
+            Field::Unix(at) => *at(settings) = whole(value, &(0..=LAST_SECOND))?,
             Field::OptionalDuration(range, at) => *at(settings) = ttl(value, range)?,
             Field::ErrorMode(at) => *at(settings) = choice(value, &ERROR_MODES)?,
             Field::Format(at) => *at(settings) = choice(value, &LOG_FORMATS)?,
@@ -153,11 +159,12 @@ impl<S: Clone + 'static> Key<S> {
             Field::Ttl(_, at) => Value::Text(duration::show(*at(settings))),
             Field::Free(at) => Value::Text(at(settings).clone()),
             // Whoever reads the printed settings must not learn it.
-            Field::Secret(at, file) => {
+            Field::Secret(_, at, file) => {
                 let shown = at(settings).is_empty() || !file(settings).is_empty();
                 return shown.then(|| Value::Text(String::new()));
             }
-            Field::SecretFile(file, _) => Value::Text(file(settings).clone()),
+            Field::SecretFile(_, file, _) => Value::Text(file(settings).clone()),
+            Field::Unix(at) => Value::Integer((*at(settings)).into()),
             Field::OptionalDuration(_, at) => {
                 Value::Text(at(settings).map_or_else(|| "0s".into(), duration::show))
             }
@@ -182,8 +189,8 @@ impl<S: Clone + 'static> Key<S> {
     /// What is wrong with the value that the key has, for settings that no source was read for.
     pub(super) fn check(&self, settings: &S) -> Result<(), Problem> {
         // A value that is not shown cannot be set again either, and a file is read only once.
-        if let Field::Secret(at, _) = &self.field {
-            return secret::check(at(&mut settings.clone())).map(|_| ());
+        if let Field::Secret(rule, at, _) = &self.field {
+            return rule(at(&mut settings.clone())).map(|_| ());
         } else if let Field::SecretFile(..) = &self.field {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     field::{Field, Key, key},
-    rules,
+    rules, secret, token_rules,
 };
 
 /// Sizes and counts have an upper end, too, so that a slip of the finger does not switch a limit off.
@@ -13,6 +13,8 @@ const BYTES: RangeInclusive<usize> = 1..=GIB;
 const GIB: usize = 1 << 30;
 pub(super) const TTL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(87_600);
 const SHORT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
+/// By how much clocks may differ; 0 is possible, too.
+const LEEWAY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
 /// The connect reply tells clients the ping interval in whole seconds, where 0 means "no pings".
 const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
@@ -53,6 +55,14 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("client.connect_include_server_time", Field::Switch(|s| &mut s.client.connect_include_server_time)),
     key("client.user_id_http_header", Field::Text(rules::header, |s| &mut s.client.user_id_http_header)),
+    key(
+        "client.disallow_anonymous_connection_tokens",
+        Field::Switch(|s| &mut s.client.disallow_anonymous_connection_tokens),
+    ),
+    key(
+        "client.insecure_skip_token_signature_verify",
+        Field::Switch(|s| &mut s.client.insecure_skip_token_signature_verify),
+    ),
     key("client.handler_timeout", Field::Duration(SHORT, |s| &mut s.client.handler_timeout)),
     key("client.handler_limit", Field::Count(COUNT, |s| &mut s.client.handler_limit)),
     key(
@@ -66,6 +76,146 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "client.subscribe_to_user_personal_channel.single_connection",
         Field::Switch(|s| &mut s.client.subscribe_to_user_personal_channel.single_connection),
+    ),
+    key(
+        "client.token.hmac_secret_key",
+        Field::Secret(
+            secret::shared,
+            |s| &mut s.client.token.hmac_secret_key,
+            |s| &mut s.client.token.hmac_secret_key_file,
+        ),
+    ),
+    key(
+        "client.token.hmac_secret_key_file",
+        Field::SecretFile(
+            secret::shared,
+            |s| &mut s.client.token.hmac_secret_key_file,
+            |s| &mut s.client.token.hmac_secret_key,
+        ),
+    ),
+    key(
+        "client.token.hmac_previous_secret_key",
+        Field::Secret(
+            secret::shared,
+            |s| &mut s.client.token.hmac_previous_secret_key,
+            |s| &mut s.client.token.hmac_previous_secret_key_file,
+        ),
+    ),
+    key(
+        "client.token.hmac_previous_secret_key_file",
+        Field::SecretFile(
+            secret::shared,
+            |s| &mut s.client.token.hmac_previous_secret_key_file,
+            |s| &mut s.client.token.hmac_previous_secret_key,
+        ),
+    ),
+    key(
+        "client.token.hmac_previous_secret_key_valid_until",
+        Field::Unix(|s| &mut s.client.token.hmac_previous_secret_key_valid_until),
+    ),
+    key("client.token.rsa_public_key", Field::Text(token_rules::rsa, |s| &mut s.client.token.rsa_public_key)),
+    key(
+        "client.token.ecdsa_public_key",
+        Field::Text(token_rules::ecdsa, |s| &mut s.client.token.ecdsa_public_key),
+    ),
+    key(
+        "client.token.eddsa_public_key",
+        Field::Text(token_rules::eddsa, |s| &mut s.client.token.eddsa_public_key),
+    ),
+    key(
+        "client.token.jwks_public_endpoint",
+        Field::Text(token_rules::endpoint, |s| &mut s.client.token.jwks_public_endpoint),
+    ),
+    key("client.token.jwks_allow_http", Field::Switch(|s| &mut s.client.token.jwks_allow_http)),
+    key("client.token.audience", Field::Free(|s| &mut s.client.token.audience)),
+    key(
+        "client.token.audience_regex",
+        Field::Text(token_rules::expression, |s| &mut s.client.token.audience_regex),
+    ),
+    key("client.token.issuer", Field::Free(|s| &mut s.client.token.issuer)),
+    key(
+        "client.token.issuer_regex",
+        Field::Text(token_rules::expression, |s| &mut s.client.token.issuer_regex),
+    ),
+    key("client.token.user_id_claim", Field::Text(token_rules::claim, |s| &mut s.client.token.user_id_claim)),
+    key("client.token.leeway", Field::Ttl(LEEWAY, |s| &mut s.client.token.leeway)),
+    key("client.subscription_token.enabled", Field::Switch(|s| &mut s.client.subscription_token.enabled)),
+    key(
+        "client.subscription_token.hmac_secret_key",
+        Field::Secret(
+            secret::shared,
+            |s| &mut s.client.subscription_token.token.hmac_secret_key,
+            |s| &mut s.client.subscription_token.token.hmac_secret_key_file,
+        ),
+    ),
+    key(
+        "client.subscription_token.hmac_secret_key_file",
+        Field::SecretFile(
+            secret::shared,
+            |s| &mut s.client.subscription_token.token.hmac_secret_key_file,
+            |s| &mut s.client.subscription_token.token.hmac_secret_key,
+        ),
+    ),
+    key(
+        "client.subscription_token.hmac_previous_secret_key",
+        Field::Secret(
+            secret::shared,
+            |s| &mut s.client.subscription_token.token.hmac_previous_secret_key,
+            |s| &mut s.client.subscription_token.token.hmac_previous_secret_key_file,
+        ),
+    ),
+    key(
+        "client.subscription_token.hmac_previous_secret_key_file",
+        Field::SecretFile(
+            secret::shared,
+            |s| &mut s.client.subscription_token.token.hmac_previous_secret_key_file,
+            |s| &mut s.client.subscription_token.token.hmac_previous_secret_key,
+        ),
+    ),
+    key(
+        "client.subscription_token.hmac_previous_secret_key_valid_until",
+        Field::Unix(|s| &mut s.client.subscription_token.token.hmac_previous_secret_key_valid_until),
+    ),
+    key(
+        "client.subscription_token.rsa_public_key",
+        Field::Text(token_rules::rsa, |s| &mut s.client.subscription_token.token.rsa_public_key),
+    ),
+    key(
+        "client.subscription_token.ecdsa_public_key",
+        Field::Text(token_rules::ecdsa, |s| &mut s.client.subscription_token.token.ecdsa_public_key),
+    ),
+    key(
+        "client.subscription_token.eddsa_public_key",
+        Field::Text(token_rules::eddsa, |s| &mut s.client.subscription_token.token.eddsa_public_key),
+    ),
+    key(
+        "client.subscription_token.jwks_public_endpoint",
+        Field::Text(token_rules::endpoint, |s| &mut s.client.subscription_token.token.jwks_public_endpoint),
+    ),
+    key(
+        "client.subscription_token.jwks_allow_http",
+        Field::Switch(|s| &mut s.client.subscription_token.token.jwks_allow_http),
+    ),
+    key(
+        "client.subscription_token.audience",
+        Field::Free(|s| &mut s.client.subscription_token.token.audience),
+    ),
+    key(
+        "client.subscription_token.audience_regex",
+        Field::Text(token_rules::expression, |s| &mut s.client.subscription_token.token.audience_regex),
+    ),
+    key("client.subscription_token.issuer", Field::Free(|s| &mut s.client.subscription_token.token.issuer)),
+    key(
+        "client.subscription_token.issuer_regex",
+        Field::Text(token_rules::expression, |s| &mut s.client.subscription_token.token.issuer_regex),
+    ),
+    key(
+        "client.subscription_token.user_id_claim",
+        Field::Text(token_rules::claim, |s| &mut s.client.subscription_token.token.user_id_claim),
+    ),
+    key(
+        "client.subscription_token.leeway",
+        Field::Ttl(LEEWAY, |s| &mut s.client.subscription_token.token.leeway),
     ),
     key("websocket.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.websocket.handler_prefix)),
     key("websocket.message_size_limit", Field::Count(BYTES, |s| &mut s.websocket.message_size_limit)),
@@ -84,8 +234,11 @@ pub(super) static KEYS: &[Key] = &[
         Field::Count(1..=100_000_000, |s| &mut s.engine.memory.idempotency_keys),
     ),
     key("engine.memory.idempotency_ttl", Field::Duration(TTL, |s| &mut s.engine.memory.idempotency_ttl)),
-    key("http_api.key", Field::Secret(|s| &mut s.http_api.key, |s| &mut s.http_api.key_file)),
-    key("http_api.key_file", Field::SecretFile(|s| &mut s.http_api.key_file, |s| &mut s.http_api.key)),
+    key("http_api.key", Field::Secret(secret::header, |s| &mut s.http_api.key, |s| &mut s.http_api.key_file)),
+    key(
+        "http_api.key_file",
+        Field::SecretFile(secret::header, |s| &mut s.http_api.key_file, |s| &mut s.http_api.key),
+    ),
     key("http_api.disabled", Field::Switch(|s| &mut s.http_api.disabled)),
     key("http_api.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.http_api.handler_prefix)),
     key("http_api.insecure", Field::Switch(|s| &mut s.http_api.insecure)),

@@ -25,6 +25,8 @@ mod rules;
 mod secret;
 mod settings;
 mod suggest;
+mod token;
+mod token_rules;
 mod upstream;
 mod value;
 
@@ -33,6 +35,7 @@ pub use channel::{
     SlowConsumer,
 };
 pub use client::{Client, PersonalChannel, Rpc, RpcPing};
+pub use duration::parse as parse_duration;
 pub use engine::{Engine, MemoryEngine};
 pub use fault::{Fault, Faults, Name, Place, Problem};
 pub use file_limit::FileLimit;
@@ -42,3 +45,4 @@ pub use origin::AllowedOrigins;
 pub use settings::{
     Echo, Health, HttpServer, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown, WebSocket,
 };
+pub use token::{SubscriptionToken, Token};

@@ -83,6 +83,9 @@ impl Loaded {
     fn unset(&self, path: &str) -> &'static str {
         let settings = self.settings();
         let on = match path {
+            path if path.ends_with("_secret_key") => {
+                return "it has a value, which is secret; a file can give it instead";
+            }
             "http_api.key" => return "it has a value, which is secret; http_api.key_file can give it instead",
             WITHOUT if !settings.channel.namespaces.is_empty() => {
                 return "all options are off, because there are namespaces";

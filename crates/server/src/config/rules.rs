@@ -1,6 +1,6 @@
 //! Rules that a type does not express: for texts, and between settings.
 
-use super::{duration, fault::Problem, namespaces, settings::Settings};
+use super::{duration, fault::Problem, namespaces, settings::Settings, token_rules};
 
 /// Gives the text back when it keeps the rule.
 pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
@@ -77,6 +77,7 @@ pub(super) fn between(settings: &Settings) -> Vec<Broken> {
             refuse(key, Some(other), Problem::Above { found, other, other_found, why });
         }
     }
+    broken.extend(token_rules::broken(settings));
     broken.extend(namespaces::broken(settings));
     broken
 }

@@ -7,25 +7,28 @@ use super::{fault::Problem, value::Value};
 /// Bytes a secret may have.
 const MAX_BYTES: usize = 1024;
 
+/// Gives a secret back when it keeps the rule.
+pub(super) type Rule = fn(&str) -> Result<&str, Problem>;
+
 /// The secret that a source gives, which may be empty.
-pub(super) fn given(value: &Value) -> Result<&str, Problem> {
+pub(super) fn given(value: &Value, rule: Rule) -> Result<&str, Problem> {
     let expected = "text in quotes";
-    check(value.text().map_err(|_| Problem::WrongType { expected, found: "the value".into() })?)
+    rule(value.text().map_err(|_| Problem::WrongType { expected, found: "the value".into() })?)
 }
 
 /// The secret that a file holds, without the spaces and line ends around it.
-pub(super) fn read(path: &str) -> Result<String, Problem> {
+pub(super) fn read(path: &str, rule: Rule) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) + 2;
     let file = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     file.map_err(|error| Problem::Unreadable(error.kind()))?;
     let text = String::from_utf8(bytes).map_err(|_| Problem::NotText)?;
     let secret = text.trim_ascii();
-    if secret.is_empty() { Err(malformed("is empty")) } else { check(secret).map(str::to_owned) }
+    if secret.is_empty() { Err(malformed("is empty")) } else { rule(secret).map(str::to_owned) }
 }
 
 /// A text that can be sent in a header, or none.
-pub(super) fn check(secret: &str) -> Result<&str, Problem> {
+pub(super) fn header(secret: &str) -> Result<&str, Problem> {
     if secret.len() > MAX_BYTES {
         Err(malformed("is too long"))
     } else if secret.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) || secret.trim_ascii() != secret {
@@ -35,8 +38,19 @@ pub(super) fn check(secret: &str) -> Result<&str, Problem> {
     }
 }
 
+/// A text that both sides can write in the same way, or none.
+pub(super) fn shared(secret: &str) -> Result<&str, Problem> {
+    if secret.len() > MAX_BYTES {
+        Err(malformed("is too long"))
+    } else if secret.chars().any(char::is_control) || secret.trim() != secret {
+        Err(malformed("has control characters, or space at an end"))
+    } else {
+        Ok(secret)
+    }
+}
+
 fn malformed(rule: &'static str) -> Problem {
-    let good = "1 to 1024 ASCII characters without space before and behind";
+    let good = "1 to 1024 plain characters without space before and behind";
     Problem::Malformed { found: "the secret".into(), rule, good }
 }
 
@@ -47,10 +61,21 @@ mod tests {
     #[test]
     fn a_secret_can_be_sent_in_a_header() {
         for good in ["", "k", "two words", &"x".repeat(1024)] {
-            assert_eq!(check(good), Ok(good));
+            assert_eq!(header(good), Ok(good));
         }
         for bad in [" k", "k ", "k\n", "schlüssel", &"x".repeat(1025)] {
-            let message = check(bad).unwrap_err().to_string();
+            let message = header(bad).unwrap_err().to_string();
+            assert!(message.starts_with("the secret ") && !message.contains(bad), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_may_have_any_letters() {
+        for good in ["", "secret", "schlüssel", &"x".repeat(1024)] {
+            assert_eq!(shared(good), Ok(good));
+        }
+        for bad in [" k", "k\u{a0}", "k\n", "a\0b", &"x".repeat(1025)] {
+            let message = shared(bad).unwrap_err().to_string();
             assert!(message.starts_with("the secret ") && !message.contains(bad), "{message}");
         }
     }
@@ -61,12 +86,15 @@ mod tests {
         let path = folder.path().join("key");
         let read = |content: &[u8]| {
             std::fs::write(&path, content).unwrap();
-            read(path.to_str().unwrap())
+            read(path.to_str().unwrap(), header)
         };
         assert_eq!(read(b"hush\r\n"), Ok("hush".into()));
         assert_eq!(read(b" \n"), Err(malformed("is empty")));
         assert_eq!(read(b"\xff"), Err(Problem::NotText));
         assert_eq!(read(&[b'x'; 5_000]), Err(malformed("is too long")));
-        assert_eq!(super::read("no/such/key"), Err(Problem::Unreadable(std::io::ErrorKind::NotFound)));
+        assert_eq!(
+            super::read("no/such/key", header),
+            Err(Problem::Unreadable(std::io::ErrorKind::NotFound))
+        );
     }
 }

@@ -139,16 +139,12 @@ pub(super) static LACKING: &[Lacking] = &[
     row("client.concurrency", Off::Zero, "concurrent commands of one client"),
     row("client.connection_rate_limit", Off::Zero, "a limit for the rate of connections"),
     row("client.insecure", Off::False, "an insecure mode"),
-    row("client.disallow_anonymous_connection_tokens", Off::False, TOKENS),
-    row("client.insecure_skip_token_signature_verify", Off::False, TOKENS),
     row(
         "client.allowed_delta_types",
         Off::Empty,
         "delta types for all channels; they are options of channels",
     ),
     row("client.connect_code_to_unidirectional_disconnect.*", Off::Nothing, "unidirectional transports"),
-    row("client.token.*", Off::Nothing, TOKENS),
-    row("client.subscription_token.*", Off::Nothing, TOKENS),
     row("client.proxy.*", Off::Nothing, PROXIES),
     row("channel.private_prefix", Off::Text("$"), CHANNEL_SIGNS),
     row("channel.namespace_boundary", Off::Text(":"), CHANNEL_SIGNS),
@@ -273,15 +269,15 @@ mod tests {
             Value::Text("0s".into()),
             Value::List(vec![]),
         ] {
-            assert!(accepts("client.token.hmac_secret_key", &nothing), "{nothing}");
+            assert!(accepts("engine.redis.address", &nothing), "{nothing}");
         }
-        assert!(!accepts("client.token.hmac_secret_key", &Value::Text("secret".into())));
+        assert!(!accepts("engine.redis.address", &Value::Text("redis://cache".into())));
         assert!(!accepts("proxies", &Value::List(vec![Value::Table(1)])));
     }
 
     #[test]
     fn the_refusal_of_a_secret_does_not_repeat_it() {
-        let error = lacking("client.token.hmac_secret_key").unwrap().accept(&Value::Text("hush".into()));
+        let error = lacking("engine.redis.password").unwrap().accept(&Value::Text("hush".into()));
         assert!(!format!("{error:?}").contains("hush"));
     }
 

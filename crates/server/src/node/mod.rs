@@ -40,7 +40,6 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     pub(crate) rules: Arc<Rules>,
     pub(crate) handlers: Handlers,
-    #[allow(dead_code, reason = "sessions ask it next")]
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
 }
