@@ -5,12 +5,17 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::{Parser, builder::PossibleValuesParser};
 use throng_server::config::Sources;
 
+use crate::commands::Command;
+
 /// A real-time messaging server: one message in, a throng of WebSocket clients out.
 ///
 /// Without any configuration it listens on 127.0.0.1:8080 and lets every program on this machine in.
 #[derive(Debug, Parser)]
 #[command(name = "throng-server", version, after_help = SHORT_NOTES, after_long_help = LONG_NOTES)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Listen on this address and port; port 0 takes any free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Connections")]
     listen: Option<Listen>,
@@ -23,7 +28,7 @@ pub(crate) struct Args {
     allow_anonymous: bool,
 
     /// Read settings from this TOML file
-    #[arg(long, value_name = "FILE", env = "THRONG_CONFIG", help_heading = "Settings")]
+    #[arg(long, value_name = "FILE", env = "THRONG_CONFIG", global = true, help_heading = "Settings")]
     config: Option<PathBuf>,
 
     /// Print the settings in force as a TOML file for --config, each with its source, and exit
@@ -55,6 +60,8 @@ Examples:
           Serve everybody who can reach this machine
   throng-server --config throng.toml --print-config
           Check a file, and show what it comes to
+  throng-server gen-key hmac --out secret
+          Make a secret for tokens; see also gen-token and check-token --help
 
 Sources of settings:
   Defaults, then the file, then the environment, then flags; later ones win.

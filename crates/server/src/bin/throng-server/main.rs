@@ -2,6 +2,7 @@
 
 mod args;
 mod banner;
+mod commands;
 mod logging;
 
 use std::{
@@ -22,7 +23,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{args::Args, banner::Banner};
+use crate::{
+    args::Args,
+    banner::Banner,
+    commands::{Command, check_config},
+};
 
 /// As shells report a program that an interrupt ended.
 const INTERRUPTED: u8 = 130;
@@ -39,6 +44,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(command) = &args.command {
+        let text = obey(command, args)?;
+        if !text.is_empty() {
+            say(text.trim_end());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let loaded = args.sources(env::vars_os()).load()?;
     if args.print_config {
         say(loaded.to_toml().trim_end());
@@ -55,6 +67,18 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // After a second signal nothing is waited for.
     runtime.shutdown_background();
     status
+}
+
+/// Does what the command asks for, and gives what is to be printed.
+fn obey(command: &Command, args: &Args) -> anyhow::Result<String> {
+    let load = || args.sources(env::vars_os()).load();
+    match command {
+        Command::CheckConfig => Ok(check_config(&load()?)),
+        // Keys can be made before there are good settings.
+        Command::GenKey(command) => command.run(),
+        Command::GenToken(command) => command.run(load()?.settings()),
+        Command::CheckToken(command) => command.run(load()?.settings()),
+    }
 }
 
 /// Serves until a signal, then stops in order unless a second signal comes.
