@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, builder::PossibleValuesParser};
 
 use crate::{
-    browser, clients, conformance, delivery, deny, docs_check, layers, loadtest, process, sdk, server,
-    workspace,
+    attack, browser, clients, conformance, delivery, deny, docs_check, layers, loadtest, process, sdk,
+    server, workspace,
 };
 
 /// One step of the gate.
@@ -52,6 +52,7 @@ const STEPS: &[Step] = &[
         what: "nothing acknowledged is lost, doubled or out of order, and the checker of that sees planted faults",
         run: delivery::run_short,
     },
+    Step { name: "attack", what: "a hostile client comes to nothing", run: attack::run_short },
     Step { name: "clients", what: "plain WebSocket clients", run: || clients::run(&Default::default()) },
     Step { name: "browser", what: "the chat page in Chromium", run: || browser::run(&Default::default()) },
     Step { name: "loadtest", what: "short loads: nothing is lost, doubled or out of order", run: loads },

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod api;
+mod attack;
 mod bench;
 mod browser;
 mod checks;
@@ -48,6 +49,8 @@ enum Task {
     Sdk(sdk::Args),
     /// Check the delivery contract: real publishers and subscribers under trouble, and a judgement of all they saw
     CheckDelivery(delivery::Args),
+    /// Attack the release server, and judge how it stands it
+    Attack(attack::Args),
     /// Run plain WebSocket clients, from Python and Node.js, against the release server
     Clients(clients::Args),
     /// Drive the chat page in headless Chromium
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Conformance(args) => conformance::run(&args),
         Task::Sdk(args) => sdk::run(&args),
         Task::CheckDelivery(args) => delivery::run(&args),
+        Task::Attack(args) => attack::run(&args),
         Task::Clients(args) => clients::run(&args),
         Task::Browser(args) => browser::run(&args),
         Task::Loadtest(args) => loadtest::run(&args),

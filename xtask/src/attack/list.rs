@@ -1,0 +1,129 @@
+//! All attacks, with what each may cost the server.
+
+use super::{
+    Attack, commands,
+    crowd::{self, CROWD},
+    doors, frames, readers, requests,
+    verdict::Bounds,
+};
+
+/// What an attack of few connections may cost.
+const FEW: Bounds = Bounds { rss_mib: 16, descriptors: 64 };
+
+/// The attacks in their order.
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "half_open",
+        what: "2,000 connections that say nothing",
+        bounds: Bounds { rss_mib: 32, descriptors: CROWD as u64 + 16 },
+        run: |target| Box::pin(crowd::half_open(target)),
+    },
+    Attack {
+        name: "half_sent",
+        what: "2,000 handshakes that are never finished",
+        bounds: Bounds { rss_mib: 64, descriptors: CROWD as u64 + 16 },
+        run: |target| Box::pin(crowd::half_sent(target)),
+    },
+    Attack {
+        name: "trickle",
+        what: "handshakes and messages in single bytes",
+        bounds: Bounds { rss_mib: 16, descriptors: 300 },
+        run: |target| Box::pin(crowd::trickle(target)),
+    },
+    Attack {
+        name: "churn",
+        what: "connections that come and go in every way",
+        bounds: Bounds { rss_mib: 32, descriptors: 400 },
+        run: |target| Box::pin(crowd::churn(target)),
+    },
+    Attack {
+        name: "never_read",
+        what: "subscribers that never read",
+        bounds: Bounds { rss_mib: readers::MEMORY_MIB, descriptors: 64 },
+        run: |target| Box::pin(readers::never_read(target)),
+    },
+    Attack {
+        name: "pings",
+        what: "pings without end",
+        bounds: FEW,
+        run: |target| Box::pin(frames::pings(target)),
+    },
+    Attack {
+        name: "pongs",
+        what: "pongs that nobody asked for",
+        bounds: FEW,
+        run: |target| Box::pin(frames::pongs(target)),
+    },
+    Attack {
+        name: "fragments",
+        what: "messages in fragments of one byte and of none",
+        bounds: FEW,
+        run: |target| Box::pin(frames::fragments(target)),
+    },
+    Attack {
+        name: "claims",
+        what: "frames that claim 16 MiB and more",
+        bounds: Bounds { rss_mib: 32, descriptors: 320 },
+        run: |target| Box::pin(frames::claims(target)),
+    },
+    Attack {
+        name: "invalid_utf8",
+        what: "texts that are no UTF-8",
+        bounds: FEW,
+        run: |target| Box::pin(frames::invalid_utf8(target)),
+    },
+    Attack {
+        name: "unmasked",
+        what: "unmasked frames",
+        bounds: FEW,
+        run: |target| Box::pin(frames::unmasked(target)),
+    },
+    Attack {
+        name: "reserved",
+        what: "reserved bits and opcodes, and broken rules",
+        bounds: FEW,
+        run: |target| Box::pin(frames::reserved(target)),
+    },
+    Attack {
+        name: "json",
+        what: "giant, nested and broken JSON",
+        bounds: FEW,
+        run: |target| Box::pin(commands::json(target)),
+    },
+    Attack {
+        name: "protobuf",
+        what: "wild lengths, field numbers and wire types",
+        bounds: FEW,
+        run: |target| Box::pin(commands::protobuf(target)),
+    },
+    Attack {
+        name: "subscribes",
+        what: "thousands of subscriptions by each client",
+        bounds: FEW,
+        run: |target| Box::pin(commands::subscribes(target)),
+    },
+    Attack {
+        name: "channel_names",
+        what: "channel names of every kind of byte",
+        bounds: FEW,
+        run: |target| Box::pin(commands::channel_names(target)),
+    },
+    Attack {
+        name: "origins",
+        what: "pages of other origins",
+        bounds: FEW,
+        run: |target| Box::pin(doors::origins(target)),
+    },
+    Attack {
+        name: "smuggling",
+        what: "requests that can be read in two ways",
+        bounds: FEW,
+        run: |target| Box::pin(requests::smuggling(target)),
+    },
+    Attack {
+        name: "slow_bodies",
+        what: "bodies that come slowly or never",
+        bounds: Bounds { rss_mib: 16, descriptors: 320 },
+        run: |target| Box::pin(requests::slow_bodies(target)),
+    },
+];
