@@ -48,8 +48,7 @@ impl Template {
         }
         pieces.push(Piece::Text(rest.to_owned()));
         let template = Self(pieces);
-        let uri: http::Uri =
-            template.with(|_| Some("x")).and_then(|url| url.parse().ok()).ok_or(TemplateError::Url)?;
+        let uri = template.example().ok_or(TemplateError::Url)?;
         match (uri.scheme_str(), uri.host()) {
             (Some("http" | "https"), Some(_)) => Ok(template),
             (Some(_), Some(_)) => Err(TemplateError::Scheme),
@@ -65,14 +64,18 @@ impl Template {
         })
     }
 
+    /// Whether keys come encrypted.
+    pub(super) fn is_https(&self) -> bool {
+        self.example().is_some_and(|uri| uri.scheme_str() == Some("https"))
+    }
+
     /// Whether keys come unencrypted from another machine.
     pub(crate) fn is_exposed(&self) -> bool {
-        let uri = self.with(|_| Some("x")).and_then(|url| url.parse::<http::Uri>().ok());
         let is_loopback = |host: &str| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
             host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
         };
-        uri.is_none_or(|uri| uri.scheme_str() != Some("https") && !uri.host().is_some_and(is_loopback))
+        !self.is_https() && !self.example().is_some_and(|uri| uri.host().is_some_and(is_loopback))
     }
 
     /// The URL with its groups filled in. They come from tokens that nobody has verified: what could reach beyond the place
@@ -85,6 +88,11 @@ impl Template {
                 && value.bytes().any(|byte| byte != b'.')
         };
         self.with(|name| groups.get(name).map(String::as_str).filter(is_safe))
+    }
+
+    /// The URL with something in the place of its groups.
+    fn example(&self) -> Option<http::Uri> {
+        self.with(|_| Some("x"))?.parse().ok()
     }
 
     fn with<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {

@@ -80,7 +80,7 @@ impl Source {
 
     fn jwks(&self, times: Times) -> Arc<Jwks> {
         let template = Template::parse(&format!("http://{}/keys", self.address)).unwrap();
-        let fetcher = Fetcher::trusting(rustls::RootCertStore::empty(), times.patience).unwrap();
+        let fetcher = Fetcher::trusting(RootCertStore::empty(), times.patience).unwrap();
         Jwks::with(template, fetcher, times, &Handle::current()).unwrap()
     }
 }
@@ -287,7 +287,7 @@ async fn sets_of_many_issuers_are_kept_apart_and_bounded() {
     let (jwk, _) = pair("a");
     let source = Source::start(set(&[&jwk])).await;
     let template = Template::parse(&format!("http://{}/{{{{tenant}}}}/keys", source.address)).unwrap();
-    let fetcher = Fetcher::trusting(rustls::RootCertStore::empty(), PATIENCE).unwrap();
+    let fetcher = Fetcher::trusting(RootCertStore::empty(), PATIENCE).unwrap();
     let jwks = Jwks::with(template, fetcher, EAGER, &Handle::current()).unwrap();
     let groups = |tenant: String| Ok(Groups::from([("tenant".to_owned(), tenant)]));
     let one = jwks.keys("a", Algorithm::ES256, || groups("acme".into())).await;
@@ -341,7 +341,7 @@ async fn keys_come_over_https_from_a_server_that_is_trusted_and_from_no_other() 
         let jwks = Jwks::with(template, fetcher, EAGER, &Handle::current()).unwrap();
         ask(&jwks, "a").await
     };
-    let mut roots = rustls::RootCertStore::empty();
+    let mut roots = RootCertStore::empty();
     assert!(is_unavailable(&fetch(roots.clone()).await));
     roots.add(certificate).unwrap();
     assert!(fetch(roots).await.is_ok());
