@@ -17,9 +17,13 @@ impl<A> ShardTable<A> {
         self.counters.overflowed += local.hold(broadcast, self.limits.client_bytes);
         let step = local.track.advance(broadcast.sequence, broadcast.stream);
         // A join in a channel of thousands must not cost a look at each of them when none of them wants to hear of it.
-        let unheard = step == Step::Next && local.hearers == 0 && !broadcast.frames.is_publication();
         let all_together = local.aside.as_ref().is_none_or(|aside| !aside.has_tracks());
-        if (step == Step::Old || unheard) && all_together {
+        let unheard = local.hearers == 0 && !broadcast.frames.is_publication();
+        if step != Step::Gap && unheard {
+            self.pass_by(channel, broadcast);
+            return 0;
+        }
+        if step == Step::Old && all_together {
             return 0;
         }
         let position = index(local.run.len());
@@ -62,6 +66,33 @@ impl<A> ShardTable<A> {
         self.channels[channel as usize].tidy();
         self.counters.deliveries += delivered as u64;
         delivered
+    }
+
+    /// Moves the members who are apart past an event that nobody is to hear of.
+    fn pass_by(&mut self, channel: u32, broadcast: &Broadcast) {
+        let apart = self.channels[channel as usize].aside.as_ref().map(|aside| aside.clients_apart());
+        for client in apart.into_iter().flatten() {
+            let Some(at) = self.place_of(client, channel) else { continue };
+            let LocalChannel { members, aside, track, .. } = &mut self.channels[channel as usize];
+            let (Some(aside), Some(member)) = (aside, members.get_mut(at as usize)) else { continue };
+            if aside.step(member, track, broadcast) != Step::Gap {
+                continue;
+            }
+            member.forget_base();
+            if member.is_positioned() {
+                self.lose(channel, at);
+            }
+        }
+        self.channels[channel as usize].tidy();
+    }
+
+    /// Where a client is among the members of a channel.
+    fn place_of(&self, client: u32, channel: u32) -> Option<u32> {
+        let subscriptions = &self.clients.get(client as usize)?.subscriptions;
+        subscriptions
+            .iter()
+            .find(|membership| membership.channel == channel)
+            .map(|membership| membership.member)
     }
 
     /// Subscriptions of the client that have lost a publication since the last call, with their marks. Nothing of their

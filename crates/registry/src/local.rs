@@ -170,6 +170,11 @@ impl Aside {
         !self.tracks.is_empty()
     }
 
+    /// The clients whose members are apart.
+    pub(crate) fn clients_apart(&self) -> Vec<u32> {
+        self.tracks.keys().copied().collect()
+    }
+
     pub(crate) fn filter_of(&self, member: Member) -> Option<&TagsFilter> {
         self.filters.get(&member.client).map(|filter| &**filter)
     }
