@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,10 +52,21 @@ impl Directory {
 
     /// Enters a client that has connected. Anonymous clients (empty user) are no user's.
     pub fn connect(&self, id: ClientId, client: Client) {
+        self.connect_within(id, client, NonZeroUsize::MAX);
+    }
+
+    /// Enters a client that has connected, unless its user has `limit` clients already; false then. This is exact, however many
+    /// shards enter clients of one user at once. Anonymous clients are no user's and always let in.
+    pub fn connect_within(&self, id: ClientId, client: Client, limit: NonZeroUsize) -> bool {
         if !client.user.is_empty() {
-            self.users.entry(Arc::clone(&client.user)).or_default().insert(id);
+            let mut clients = self.users.entry(Arc::clone(&client.user)).or_default();
+            if clients.len() >= limit.get() {
+                return false;
+            }
+            clients.insert(id);
         }
         self.clients.insert(id, client);
+        true
     }
 
     /// Removes a client that has gone, and its user with the user's last client.
@@ -191,6 +203,26 @@ mod tests {
         directory.disconnect(two);
         assert_eq!((directory.client_count(), directory.user_count()), (0, 0));
         assert_eq!(directory.disconnect(two), None);
+    }
+
+    #[test]
+    fn a_limit_of_clients_holds_when_all_come_at_once() {
+        let directory = Directory::new();
+        let limit = NonZeroUsize::new(3).unwrap();
+        let come = |number: u32| {
+            directory.connect_within(ClientId::from_u128(number.into()), client("ann", number), limit)
+        };
+        let come = &come;
+        let let_in: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|thread| scope.spawn(move || (0..50).filter(|n| come(thread * 50 + n)).count()))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((let_in, directory.clients_of("ann").len(), directory.client_count()), (3, 3, 3));
+        directory.disconnect(directory.clients_of("ann")[0]);
+        assert!(come(1_000), "a place that was left is free");
+        assert!(directory.connect_within(ClientId::from_u128(2_000), client("", 1), limit));
     }
 
     #[test]

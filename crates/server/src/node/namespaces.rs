@@ -86,6 +86,15 @@ impl Namespaces {
         }
     }
 
+    /// A name as a client may use it, whatever its namespace.
+    ///
+    /// # Errors
+    ///
+    /// That of names, with the length that the configuration allows.
+    pub(crate) fn parse(&self, channel: &str) -> Result<ChannelName, ChannelNameError> {
+        ChannelName::parse(channel, self.max_length)
+    }
+
     /// The channel that a client means, and its namespace.
     ///
     /// # Errors
@@ -93,7 +102,7 @@ impl Namespaces {
     /// [`ErrorCode::BadRequest`] for a name that is too long or breaks the namespace's rule for names,
     /// [`ErrorCode::UnknownChannel`] for a namespace that does not exist.
     pub(crate) fn resolve(&self, channel: &str) -> Result<(ChannelName, &Arc<Namespace>), ErrorCode> {
-        let name = ChannelName::parse(channel, self.max_length);
+        let name = self.parse(channel);
         if let Err(ChannelNameError::TooLong { .. }) = name {
             return Err(ErrorCode::BadRequest);
         }

@@ -73,14 +73,26 @@ pub(crate) struct Addressed {
 /// Tells whoever gave an order how many obeyed, and by its end that nobody is left who could.
 #[derive(Clone, Debug)]
 pub(crate) struct Obeyed {
-    count: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
     _waiting: mpsc::Sender<()>,
+}
+
+/// What became of an order.
+#[derive(Debug, Default)]
+struct Tally {
+    done: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 impl Obeyed {
     /// Notes that one more connection has obeyed.
     pub(crate) fn done(self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.tally.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one more connection has too much to do to take the order.
+    pub(crate) fn refuse(&self) {
+        self.tally.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -89,15 +101,16 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Internal`] if it took too long; some may have obeyed.
+    /// [`ErrorCode::Internal`] if it took too long, [`ErrorCode::TooManyRequests`] if so much waits for a connection already that it
+    /// did not take the order; some may have obeyed.
     pub(crate) async fn order(&self, to: &Selector, order: Order) -> Result<usize, ErrorCode> {
         let mut by_shard: BTreeMap<usize, (ShardId, Vec<Slot>)> = BTreeMap::new();
         for key in self.meant(to) {
             by_shard.entry(key.shard.index()).or_insert_with(|| (key.shard, Vec::new())).1.push(key.slot);
         }
         let (waiting, mut all_done) = mpsc::channel(1);
-        let obeyed = Obeyed { count: Arc::default(), _waiting: waiting };
-        let count = Arc::clone(&obeyed.count);
+        let obeyed = Obeyed { tally: Arc::default(), _waiting: waiting };
+        let tally = Arc::clone(&obeyed.tally);
         for (shard, slots) in by_shard.into_values() {
             let (order, obeyed) = (order.clone(), obeyed.clone());
             self.fanout.queue(shard).control(ShardCommand::Order { slots, order, obeyed });
@@ -105,7 +118,10 @@ impl Node {
         drop(obeyed);
         // Nothing is ever sent: the channel ends with the last one who could obey.
         timeout(PATIENCE, all_done.recv()).await.map_err(|_| ErrorCode::Internal)?;
-        Ok(count.load(Ordering::Relaxed))
+        match tally.refused.load(Ordering::Relaxed) {
+            0 => Ok(tally.done.load(Ordering::Relaxed)),
+            _ => Err(ErrorCode::TooManyRequests),
+        }
     }
 
     fn meant(&self, to: &Selector) -> Vec<throng_registry::ClientKey> {

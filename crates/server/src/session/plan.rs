@@ -159,7 +159,7 @@ impl Session {
         if request.channel.is_empty() {
             return Err(Refusal::BAD_REQUEST);
         }
-        match request.channel.parse::<ChannelName>() {
+        match self.rules.namespaces.parse(&request.channel) {
             Err(ChannelNameError::TooLong { .. }) => return Err(ErrorCode::BadRequest.into()),
             Ok(name) if person.subscriptions.contains(&name) => {
                 return Err(ErrorCode::AlreadySubscribed.into());

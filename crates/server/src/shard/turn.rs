@@ -164,15 +164,22 @@ impl Shard {
 
     /// Gives an order to clients' tasks.
     fn pass_on(&self, slots: &[Slot], order: &Order, obeyed: &Obeyed) {
-        /// Orders that a client's task may be behind; whoever gave more is told that they were not obeyed.
+        /// Orders that a client's task may be behind; whoever gives more is told that they were not taken.
         const MOST: usize = 1_024;
 
+        let is_last = matches!(order, Order::Disconnect { .. });
         let mut table = self.table.borrow_mut();
         for slot in slots {
             if let Some(conn) = table.attachment_mut(*slot) {
                 let orders = conn.orders.get_or_insert_default();
+                if is_last && orders.len() >= MOST {
+                    // They mean nothing to a connection that ends, and must not keep it from ending.
+                    orders.clear();
+                }
                 if orders.len() < MOST {
                     orders.push_back(Addressed { order: order.clone(), obeyed: obeyed.clone() });
+                } else {
+                    obeyed.refuse();
                 }
                 conn.waker.wake_by_ref();
             }

@@ -1,6 +1,7 @@
 //! How a client's commands are carried out, once the session has decided.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,16 +175,14 @@ impl Protocol {
     async fn open(&mut self, socket: &Socket, welcome: Welcome, replies: &mut Replies) -> Option<Farewell> {
         let Socket { shard, slot, .. } = socket;
         let user = Arc::clone(&welcome.identity.user);
-        let client = &shard.node.settings.client;
-        let others = || shard.node.directory().clients_of(&user).len();
-        if client.user_connection_limit.is_some_and(|limit| !user.is_empty() && others() >= limit) {
-            return Some(DisconnectCode::ConnectionLimit.into());
-        }
         // Taken before this one is entered, so that two that come at once never end each other.
         let older = self.older_connections(socket, &user);
         let key = ClientKey { shard: shard.id, slot: *slot };
         let entry = Client { key, user: Arc::clone(&user), format: self.format() };
-        shard.node.directory().connect(self.client, entry);
+        let limit = shard.node.settings.client.user_connection_limit.and_then(NonZeroUsize::new);
+        if !shard.node.directory().connect_within(self.client, entry, limit.unwrap_or(NonZeroUsize::MAX)) {
+            return Some(DisconnectCode::ConnectionLimit.into());
+        }
         shard.introduce(*slot, Member::new(self.client, Arc::clone(&welcome.identity)));
         let mut welcome = welcome;
         let mut prepared = Vec::with_capacity(welcome.plans.len());

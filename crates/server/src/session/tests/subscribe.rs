@@ -63,6 +63,19 @@ fn a_subscribe_is_checked_in_the_order_of_the_reference() {
 }
 
 #[test]
+fn a_name_above_the_configured_length_is_refused_before_anything_else() {
+    let mut settings = Settings::default();
+    settings.channel.max_length = 10;
+    let full = Channels(vec!["x"; 128]);
+    let ask = |length| {
+        let mut session = open_as("", Format::Json, &settings);
+        told(&session.handle(subscribe(&"a".repeat(length)), &full))
+    };
+    assert_eq!(ask(11), Told::Refused(ErrorCode::BadRequest));
+    assert_eq!(ask(10), Told::Refused(ErrorCode::LimitExceeded));
+}
+
+#[test]
 fn what_a_client_wishes_is_granted_where_the_namespace_allows_it() {
     let wish = || SubscribeRequest {
         positioned: true,

@@ -4,11 +4,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use throng_protocol::ChannelName;
+use futures_util::future::{join, join_all};
+use throng_protocol::{ChannelName, ErrorCode};
 use throng_registry::{Broadcast, Frames, Reservation};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::*;
+use crate::node::{Order, Selector};
 
 impl Rig {
     /// Takes all the room that the shard's queue has.
@@ -74,6 +76,47 @@ async fn a_publisher_that_finds_no_room_waits_once_and_is_refused() {
         // Its own publication comes as well, in either order.
         let frames = [peer.frame().await.1, peer.frame().await.1];
         assert!(frames.iter().any(|frame| frame.contains(r#""publish":{}"#)), "{frames:?}");
+        drop(peer);
+    })
+    .await;
+}
+
+/// Gives so many orders at once to the clients that are no user's.
+async fn refresh_often(rig: &Rig, count: usize) -> Vec<Result<usize, ErrorCode>> {
+    let to = Selector::default();
+    let refresh = || rig.node.order(&to, Order::Refresh { expire_at: 0, info: None });
+    join_all((0..count).map(|_| refresh())).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_a_busy_connection_cannot_take_is_refused_and_not_counted_as_done() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        peer.connect().await;
+        let _taken = rig.fill_queue();
+        peer.publish().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let mut outcomes = refresh_often(rig, 1_025).await;
+        assert_eq!(outcomes.pop(), Some(Err(ErrorCode::TooManyRequests)));
+        assert!(outcomes.iter().all(|outcome| *outcome == Ok(1)), "{outcomes:?}");
+        drop(peer);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_can_always_be_ended() {
+    with_rig(async |rig| {
+        let mut peer = rig.protocol(PingStyle::Application).await;
+        peer.connect().await;
+        let _taken = rig.fill_queue();
+        peer.publish().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let end = Order::Disconnect { code: 3503, reason: "force disconnect".into() };
+        let (_, ended) = join(refresh_often(rig, 1_024), rig.node.order(&Selector::default(), end)).await;
+        assert_eq!(ended, Ok(1));
+        assert!(peer.frame().await.1.contains(r#""code":111"#));
+        assert_eq!(peer.close_code().await, 3503, "and nothing of what was ordered before");
         drop(peer);
     })
     .await;
