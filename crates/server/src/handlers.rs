@@ -39,6 +39,11 @@ pub struct ConnectReply {
     pub data: Payload,
     /// Channels to which the client is subscribed without asking.
     pub channels: Vec<String>,
+    /// For the application itself, which gets it with what the client asks for later. Never sent to clients; empty for none.
+    pub meta: Payload,
+    /// When the connection is over unless it is prolonged, in Unix seconds; 0 for never. Without a refresh handler it then ends
+    /// with 3005, upon which clients connect again.
+    pub expire_at: i64,
 }
 
 /// A client that wants to subscribe, after the checks of names and before those of permissions, which do not apply any more.
@@ -55,6 +60,8 @@ pub struct SubscribeEvent {
     pub token: String,
     /// For the application, from the client.
     pub data: Payload,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
 }
 
 /// How a subscription is granted.
@@ -64,6 +71,47 @@ pub struct SubscribeReply {
     pub info: Payload,
     /// JSON for the client. Empty for none.
     pub data: Payload,
+    /// When the subscription is over unless it is prolonged, in Unix seconds; 0 for never.
+    pub expire_at: i64,
+}
+
+/// A client that wants its connection to last longer.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RefreshEvent {
+    /// Id of the connection.
+    pub client: String,
+    /// The user; empty for an anonymous client.
+    pub user: String,
+    /// What the client sent as its new token; nobody has checked it.
+    pub token: String,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
+}
+
+/// A client that wants a subscription to last longer.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SubRefreshEvent {
+    /// Id of the connection.
+    pub client: String,
+    /// The user; empty for an anonymous client.
+    pub user: String,
+    /// The channel.
+    pub channel: String,
+    /// What the client sent as its new token; nobody has checked it.
+    pub token: String,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
+}
+
+/// How a connection or a subscription is prolonged.
+#[derive(Clone, Debug, Default)]
+pub struct RefreshReply {
+    /// When it is over now, in Unix seconds; 0 for never.
+    pub expire_at: i64,
+    /// JSON that other clients see from now on. Empty for what they saw until now.
+    pub info: Payload,
 }
 
 /// A client that wants to publish; permissions of the namespace do not apply any more.
@@ -78,6 +126,8 @@ pub struct PublishEvent {
     pub channel: String,
     /// What is to be published.
     pub data: Payload,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
 }
 
 /// How a publication is granted.
@@ -101,6 +151,8 @@ pub struct RpcEvent {
     pub method: String,
     /// The arguments.
     pub data: Payload,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
 }
 
 /// A message of a client that gets no answer.
@@ -113,6 +165,8 @@ pub struct MessageEvent {
     pub user: String,
     /// The message.
     pub data: Payload,
+    /// What the connection was granted for the application's own use. Empty for none.
+    pub meta: Payload,
 }
 
 /// How a handler says no.
@@ -192,6 +246,8 @@ pub(crate) struct HandlerSet {
     pub(crate) publish: Option<Handler<PublishEvent, PublishReply>>,
     pub(crate) rpc: HashMap<String, Handler<RpcEvent, Payload>>,
     pub(crate) message: Option<Handler<MessageEvent, ()>>,
+    pub(crate) refresh: Option<Handler<RefreshEvent, RefreshReply>>,
+    pub(crate) sub_refresh: Option<Handler<SubRefreshEvent, RefreshReply>>,
 }
 
 /// The handlers of a running server, and what bounds them: each has a deadline, and so many may run at once.

@@ -85,16 +85,18 @@ pub(crate) enum Handshake {
     Accepted,
     BadRequest,
     Origin,
+    Unauthorized,
     Disabled,
     Full,
     AddressFull,
 }
 
 impl Handshake {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Accepted, "accepted"),
         (Self::BadRequest, "bad_request"),
         (Self::Origin, "forbidden_origin"),
+        (Self::Unauthorized, "unauthorized"),
         (Self::Disabled, "disabled"),
         (Self::Full, "full"),
         (Self::AddressFull, "address_full"),

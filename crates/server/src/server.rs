@@ -19,7 +19,7 @@ use crate::auth::{Tokens, tools::TokensError};
 use crate::config::{Faults, FileLimit, Settings};
 use crate::handlers::{
     ConnectEvent, ConnectReply, Handler, HandlerError, HandlerSet, Handlers, MessageEvent, PublishEvent,
-    PublishReply, RpcEvent, SubscribeEvent, SubscribeReply,
+    PublishReply, RefreshEvent, RefreshReply, RpcEvent, SubRefreshEvent, SubscribeEvent, SubscribeReply,
 };
 use crate::listener::{self, Admission};
 use crate::node::Node;
@@ -138,6 +138,30 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets who decides whether a connection lasts longer. Without it, tokens decide where keys for them are configured and no
+    /// connect handler is set; elsewhere connections cannot be prolonged.
+    #[must_use]
+    pub fn on_refresh<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(RefreshEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<RefreshReply, HandlerError>> + Send + 'static,
+    {
+        self.handlers.refresh = Some(Handler::new(handler));
+        self
+    }
+
+    /// Sets who decides whether a subscription lasts longer. Without it, tokens decide where keys for them are configured and no
+    /// subscribe handler is set; elsewhere subscriptions cannot be prolonged.
+    #[must_use]
+    pub fn on_sub_refresh<F, A>(mut self, handler: F) -> Self
+    where
+        F: Fn(SubRefreshEvent) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<RefreshReply, HandlerError>> + Send + 'static,
+    {
+        self.handlers.sub_refresh = Some(Handler::new(handler));
+        self
+    }
+
     /// Binds the address, starts the shards' threads, and accepts connections on the current tokio runtime.
     ///
     /// # Errors
@@ -146,7 +170,10 @@ impl ServerBuilder {
     /// Nothing is left running then.
     pub async fn start(self) -> Result<Running, StartError> {
         let settings = self.settings;
-        settings.check()?;
+        match &self.handlers.connect {
+            Some(_) => settings.check_with_connect_handler()?,
+            None => settings.check()?,
+        }
         let address = settings.listen_address();
         let listen_error = |source| StartError::Listen { address, source };
         let tokens = Tokens::new(&settings, Handle::current())?;

@@ -139,6 +139,27 @@ fn a_busy_port_is_one_line_with_the_remedy() {
 }
 
 #[test]
+fn a_token_in_a_url_is_never_logged() {
+    let variables = [
+        ("THRONG_LOG_LEVEL", "trace"),
+        ("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+    ];
+    let (program, address) = Program::serving(&variables);
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    for (path, expected) in [("/relay/lobby", "401"), ("/connection/websocket", "101"), ("/nowhere", "404")] {
+        let connection = request(address, &format!("{path}?token=HUSH"), upgrade);
+        let mut status = String::new();
+        BufReader::new(&connection).read_line(&mut status).expect("the server answers");
+        assert!(status.contains(expected), "{path}: {status}");
+    }
+    program.signal(Signal::TERM);
+    let (_, log) = program.ended();
+    assert!(log.contains("upgrade refused") && log.contains("token refused"), "{log}");
+    assert!(!log.contains("HUSH"), "{log}");
+}
+
+#[test]
 fn sigterm_and_sigint_stop_it_in_order() {
     for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
         let (program, _) = Program::serving(&[]);

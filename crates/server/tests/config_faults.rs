@@ -286,11 +286,12 @@ THRONG_SOMETHING: there is no such variable; remove it; docs/configuration.md li
 }
 
 #[test]
-fn an_open_address_is_refused_with_both_ways_out() {
+fn an_open_address_is_refused_with_all_ways_out() {
     assert_eq!(
         faults_of("[http_server]\naddress = \"0.0.0.0\"\n"),
         ["throng.toml:2: http_server.address: 0.0.0.0 can be reached from other machines, and nothing is \
-          configured that says who may connect; listen on 127.0.0.1, or give --allow-anonymous (in a file: \
+          configured that says who may connect; listen on 127.0.0.1, set a key for tokens (hmac_secret_key under \
+          [client.token], or another one), or give --allow-anonymous (in a file: \
           allow_anonymous_connect_without_token = true under [client]) if anyone may connect"]
     );
 }

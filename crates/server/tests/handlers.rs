@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::TestServer;
-use throng_server::handlers::{ConnectReply, HandlerError, PublishReply, SubscribeReply};
+use throng_server::handlers::{ConnectReply, HandlerError, PublishReply, RefreshReply, SubscribeReply};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -23,6 +23,7 @@ async fn a_connect_handler_says_who_the_client_is_and_what_it_gets() {
                     info: r#"{"name":"Ann"}"#.into(),
                     data: r#"{"hello":1}"#.into(),
                     channels: vec!["news".into()],
+                    ..ConnectReply::default()
                 }),
                 "busy" => Err(HandlerError::custom(1_000, "come back later")),
                 _ => Err(HandlerError::Disconnect { code: 4_500, reason: "who are you".into() }),
@@ -56,7 +57,8 @@ async fn subscriptions_and_publications_need_the_handlers_word() {
                 if event.channel == "secret" {
                     return Err(HandlerError::permission_denied());
                 }
-                Ok(SubscribeReply { info: "7".into(), data: r#""welcome""#.into() })
+                let data = r#""welcome""#.into();
+                Ok(SubscribeReply { info: "7".into(), data, ..SubscribeReply::default() })
             })
             .on_publish(|event| async move {
                 let data = (event.data.as_bytes() == "1").then(|| "2".into());
@@ -154,4 +156,66 @@ async fn what_a_handler_gives_must_be_json_because_others_get_it_embedded() {
     ann.ask(r#"{"id":1,"connect":{"data":{"name":"Ann"}}}"#).await;
     assert_eq!(ann.ask(r#"{"id":2,"rpc":{"method":"forge"}}"#).await["error"]["code"], 100);
     server.stop_with([ann]).await;
+}
+
+#[tokio::test]
+async fn what_a_connect_handler_attaches_comes_back_with_what_the_client_asks_for_later() {
+    let server = TestServer::built(|builder| {
+        builder
+            .on_connect(|_| async {
+                Ok(ConnectReply { meta: r#"{"plan":"gold"}"#.into(), ..ConnectReply::default() })
+            })
+            .on_rpc("meta", |event| async move { Ok(event.meta) })
+    })
+    .await;
+    let mut ann = server.client("/connection/websocket").await;
+    let welcome = ann.ask(r#"{"id":1,"connect":{}}"#).await;
+    assert!(!welcome.to_string().contains("gold"), "{welcome}");
+    let reply = ann.ask(r#"{"id":2,"rpc":{"method":"meta"}}"#).await;
+    assert_eq!(reply["rpc"]["data"], json!({"plan": "gold"}));
+    server.stop_with([ann]).await;
+}
+
+#[tokio::test]
+async fn a_connect_handler_says_how_long_and_a_refresh_handler_how_much_longer() {
+    let soon = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_secs()).unwrap() + 2
+    };
+    let server = TestServer::built_with(
+        |settings| settings.client.expired_close_delay = Duration::ZERO,
+        |builder| {
+            builder
+                .on_connect(move |_| async move {
+                    Ok(ConnectReply { expire_at: soon(), ..ConnectReply::default() })
+                })
+                .on_refresh(|event| async move {
+                    match event.token.as_str() {
+                        "good" => Ok(RefreshReply::default()),
+                        _ => Err(HandlerError::permission_denied()),
+                    }
+                })
+        },
+    )
+    .await;
+    let (mut ann, mut bob) =
+        (server.client("/connection/websocket").await, server.client("/connection/websocket").await);
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(client.ask(r#"{"id":1,"connect":{}}"#).await["connect"]["expires"], true);
+    }
+    assert_eq!(ann.ask(r#"{"id":2,"refresh":{"token":"good"}}"#).await, json!({"id": 2, "refresh": {}}));
+    assert_eq!(bob.ask(r#"{"id":2,"refresh":{"token":"bad"}}"#).await["error"]["code"], 103);
+    assert_eq!(bob.closed().await.0, 3005);
+    assert_eq!(ann.ask(r#"{"id":3,"publish":{"channel":"a","data":1}}"#).await["id"], 3);
+    server.stop_with([ann]).await;
+}
+
+#[tokio::test]
+async fn a_connect_handler_is_authentication_enough_for_any_address() {
+    let server = TestServer::built_with(
+        |settings| settings.http_server.address = std::net::Ipv4Addr::UNSPECIFIED.into(),
+        |builder| builder.on_connect(|_| async { Err(HandlerError::permission_denied()) }),
+    )
+    .await;
+    server.stop().await;
 }

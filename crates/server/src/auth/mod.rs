@@ -23,7 +23,6 @@ use tokio::runtime::Handle;
 use crate::config::{Settings, Token};
 use crate::metrics::{Number, Page};
 
-#[allow(unused_imports, reason = "sessions use them all")]
 pub(crate) use claims::{
     Capabilities, Capability, ChannelMatch, ConnectionToken, Credential, Operation, SubscriptionToken,
     TokenError, TokenSubscription,

@@ -8,8 +8,8 @@ use super::token::{SubscriptionToken, Token};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Client {
-    /// Whether clients without a token may connect when the address is no loopback address. Default false, and as
-    /// long as no other authentication exists, such an address then is refused at start.
+    /// Whether clients without a token may connect also where the address is no loopback address, or where there is a key for
+    /// tokens. Default false, and without any authentication an address that is no loopback address is refused at start.
     pub allow_anonymous_connect_without_token: bool,
     /// `Origin` headers that may connect, as patterns with `*`; an empty list refuses every `Origin`. Default `None`:
     /// the server's own host, and loopback hosts.
@@ -20,6 +20,10 @@ pub struct Client {
     pub pong_timeout: Option<Duration>,
     /// Time within which a new connection must send its connect command. Default 10 s.
     pub stale_close_delay: Duration,
+    /// Time that a connection has, once it is over, to be prolonged before it ends. Default 25 s.
+    pub expired_close_delay: Duration,
+    /// Time that a subscription has, once it is over, to be prolonged before it ends. Default 25 s.
+    pub expired_sub_close_delay: Duration,
     /// Channels one connection may be subscribed to. Default 128.
     pub channel_limit: usize,
     /// Bytes one connection's outbox may hold. Default 1 MiB.
@@ -82,6 +86,8 @@ impl Default for Client {
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Some(Duration::from_secs(8)),
             stale_close_delay: Duration::from_secs(10),
+            expired_close_delay: Duration::from_secs(25),
+            expired_sub_close_delay: Duration::from_secs(25),
             channel_limit: 128,
             queue_max_size: 1024 * 1024,
             queue_max_messages: 8192,

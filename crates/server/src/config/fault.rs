@@ -262,8 +262,9 @@ impl Problem {
             Self::PongWithoutPing => "set client.ping_interval, too, or remove it".into(),
             Self::Collision { .. } => "choose another path".into(),
             Self::OpenApi { .. } => "set http_api.key instead".into(),
-            Self::Open { .. } => "listen on 127.0.0.1, or give --allow-anonymous (in a file: \
-                 allow_anonymous_connect_without_token = true under [client]) if anyone may connect"
+            Self::Open { .. } => "listen on 127.0.0.1, set a key for tokens (hmac_secret_key under [client.token], or another \
+                 one), or give --allow-anonymous (in a file: allow_anonymous_connect_without_token = true under [client]) \
+                 if anyone may connect"
                 .into(),
         }
     }

@@ -15,6 +15,8 @@ pub(super) const TTL: RangeInclusive<Duration> = Duration::from_millis(1)..=Dura
 const SHORT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 /// By how much clocks may differ; 0 is possible, too.
 const LEEWAY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
+/// Time to be prolonged; none at all is allowed.
+const GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 /// The connect reply tells clients the ping interval in whole seconds, where 0 means "no pings".
 const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
@@ -30,6 +32,8 @@ pub(super) static KEYS: &[Key] = &[
     key("client.ping_interval", Field::Clock(PING, |s| &mut s.client.ping_interval)),
     key("client.pong_timeout", Field::Clock(SHORT, |s| &mut s.client.pong_timeout)),
     key("client.stale_close_delay", Field::Duration(SHORT, |s| &mut s.client.stale_close_delay)),
+    key("client.expired_close_delay", Field::Duration(GRACE, |s| &mut s.client.expired_close_delay)),
+    key("client.expired_sub_close_delay", Field::Duration(GRACE, |s| &mut s.client.expired_sub_close_delay)),
     key("client.channel_limit", Field::Count(COUNT, |s| &mut s.client.channel_limit)),
     key("client.queue_max_size", Field::Count(BYTES, |s| &mut s.client.queue_max_size)),
     key("client.queue_max_messages", Field::Count(COUNT, |s| &mut s.client.queue_max_messages)),

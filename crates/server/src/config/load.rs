@@ -148,11 +148,24 @@ impl Settings {
     ///
     /// Lists everything that is wrong.
     pub fn check(&self) -> Result<(), Faults> {
+        self.check_rules(rules::between(self))
+    }
+
+    /// Checks the settings of a server whose application decides who may connect, so that no address is open to everybody.
+    ///
+    /// # Errors
+    ///
+    /// Lists everything that is wrong.
+    pub(crate) fn check_with_connect_handler(&self) -> Result<(), Faults> {
+        self.check_rules(rules::whoever_connects(self))
+    }
+
+    fn check_rules(&self, broken: Vec<rules::Broken>) -> Result<(), Faults> {
         let values = KEYS.iter().filter_map(|key| {
             let problem = key.check(self).err()?;
             Some(Fault { place: Place::Program, key: key.path.to_owned(), problem })
         });
-        let between = rules::between(self).into_iter().map(|broken| Fault {
+        let between = broken.into_iter().map(|broken| Fault {
             place: Place::Program,
             key: broken.key,
             problem: broken.problem,

@@ -22,15 +22,24 @@ pub(super) struct Broken {
 /// Checks the rules between settings, each of which is by itself a value that its key takes.
 pub(super) fn between(settings: &Settings) -> Vec<Broken> {
     let mut broken = Vec::new();
+    let is_open = !settings.listens_on_loopback() && !settings.checks_tokens();
+    if is_open && !settings.client.allow_anonymous_connect_without_token {
+        let found = settings.http_server.address.to_string();
+        let key = "http_server.address".to_owned();
+        broken.push(Broken { key, others: Vec::new(), problem: Problem::Open { found } });
+    }
+    broken.extend(whoever_connects(settings));
+    broken
+}
+
+/// Checks the rules that hold also where an application decides who may connect.
+pub(super) fn whoever_connects(settings: &Settings) -> Vec<Broken> {
+    let mut broken = Vec::new();
     let mut refuse = |key: &str, other: Option<&str>, problem| {
         let others = other.into_iter().map(str::to_owned).collect();
         broken.push(Broken { key: key.to_owned(), others, problem });
     };
 
-    if !settings.anonymous_allowed() {
-        let found = settings.http_server.address.to_string();
-        refuse("http_server.address", None, Problem::Open { found });
-    }
     match (settings.client.ping_interval, settings.client.pong_timeout) {
         (Some(interval), Some(timeout)) if timeout >= interval => {
             let other = "client.ping_interval";
@@ -222,6 +231,14 @@ mod tests {
             settings.client.allow_anonymous_connect_without_token = true;
         };
         assert_eq!(broken_keys(allowed), [""; 0]);
+        let guarded = |settings: &mut Settings| {
+            open(settings);
+            settings.client.token.hmac_secret_key = "0123456789abcdef0123456789abcdef".into();
+        };
+        assert_eq!(broken_keys(guarded), [""; 0]);
+        let mut asked = Settings::default();
+        open(&mut asked);
+        assert_eq!(whoever_connects(&asked), [], "where a connect handler decides");
     }
 
     #[test]

@@ -72,10 +72,18 @@ impl Settings {
         self.http_server.address.to_canonical().is_loopback()
     }
 
-    /// Whether a client without a token may connect: always on a loopback address, elsewhere when
-    /// [`Client::allow_anonymous_connect_without_token`] says so.
+    /// Whether there is a key to check tokens with, so that clients can show who they are.
+    pub const fn checks_tokens(&self) -> bool {
+        let Client { token, subscription_token, insecure_skip_token_signature_verify: unchecked, .. } =
+            &self.client;
+        *unchecked || token.has_keys() || (subscription_token.enabled && subscription_token.token.has_keys())
+    }
+
+    /// Whether a client without a token may connect: where [`Client::allow_anonymous_connect_without_token`] says so, and on a
+    /// loopback address as long as there is no key to check tokens with.
     pub const fn anonymous_allowed(&self) -> bool {
-        self.listens_on_loopback() || self.client.allow_anonymous_connect_without_token
+        let is_first_try = self.listens_on_loopback() && !self.checks_tokens();
+        is_first_try || self.client.allow_anonymous_connect_without_token
     }
 
     /// Options of channels without a namespace: those that were set; else everything that a first try needs, where clients need no
@@ -304,6 +312,22 @@ mod tests {
         settings.http_server.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         assert!(!settings.relay_enabled() && !settings.echo_enabled() && !settings.prometheus_enabled());
         assert!(!settings.anonymous_allowed());
+    }
+
+    #[test]
+    fn a_key_for_tokens_ends_the_time_of_anonymous_clients_and_open_channels() {
+        let mut settings = Settings::default();
+        settings.client.token.hmac_secret_key = "secret".into();
+        assert!(settings.checks_tokens() && !settings.anonymous_allowed() && !settings.channels_are_open());
+        assert_eq!(*settings.without_namespace(), ChannelOptions::default());
+        settings.client.allow_anonymous_connect_without_token = true;
+        assert!(settings.anonymous_allowed());
+
+        let mut settings = Settings::default();
+        settings.client.subscription_token.token.hmac_secret_key = "secret".into();
+        assert!(!settings.checks_tokens(), "it is not enabled");
+        settings.client.subscription_token.enabled = true;
+        assert!(settings.checks_tokens());
     }
 
     #[test]

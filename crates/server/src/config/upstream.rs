@@ -93,7 +93,6 @@ impl Off {
     }
 }
 
-const TOKENS: &str = "tokens";
 const MAPS: &str = "map and shared poll subscriptions";
 const PROXIES: &str = "event proxies";
 const COMPRESSION: &str = "compression";
@@ -132,8 +131,6 @@ pub(super) static LACKING: &[Lacking] = &[
     row("presence_manager.*", Off::Nothing, "another presence manager than memory"),
     row("map_broker.type", Off::Text("memory"), "map subscriptions"),
     row("map_broker.*", Off::Nothing, "map subscriptions"),
-    row("client.expired_close_delay", Off::Duration("25s"), TOKENS),
-    row("client.expired_sub_close_delay", Off::Duration("25s"), TOKENS),
     row("client.presence_update_interval", Off::Duration("27s"), "presence that must be refreshed"),
     row("client.channel_position_max_time_lag", Off::Zero, "a limit for the lag of publications"),
     row("client.concurrency", Off::Zero, "concurrent commands of one client"),

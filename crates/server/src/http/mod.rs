@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, reques
 use http_body_util::Full;
 
 pub(crate) use api::{Api, ApiCounts, Call};
-pub(crate) use query::percent_decode;
+pub(crate) use query::{parameter, percent_decode};
 
 use crate::metrics;
 use crate::node::Node;

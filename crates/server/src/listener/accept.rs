@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Incoming as RequestBody};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use throng_protocol::ChannelName;
 use throng_registry::ClientId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -22,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Refusal;
+use super::handshake::Refused;
 use super::held::Held;
+use super::pass::pass;
 use super::visit::{Ended, Visit, attend, part};
 use super::{Admission, Seat, Upgrade, is_upgrade, upgrade};
 use crate::config::AllowedOrigins;
@@ -171,29 +174,22 @@ impl Front {
         builder
     }
 
-    fn answer(
-        &self,
-        request: &request::Parts,
-        client: ClientId,
-        granted: &OnceLock<Route>,
-    ) -> Response<Body> {
+    /// The upgrade that a request asks for and may have, or the answer to any other request.
+    fn judge(&self, request: &request::Parts, client: ClientId) -> Result<Upgrade, Box<Response<Body>>> {
         if !is_upgrade(&request.headers) {
-            return pages::answer(request, &self.node);
+            return Err(Box::new(pages::answer(request, &self.node)));
         }
-        match upgrade(request, &self.node.settings, &self.origins) {
-            Ok(Upgrade { route, response }) => {
-                self.node.metrics.handshake(Handshake::Accepted);
-                // A connection becomes a WebSocket once, so nobody else can have set it.
-                let _ = granted.set(route);
-                response
-            }
-            Err(refused) => {
-                self.node.metrics.handshake(refused.result);
-                tracing::debug!(connection = %client, path = request.uri.path(), status = refused.status.as_u16(),
-                    result = ?refused.result, "upgrade refused");
-                refused.response()
-            }
-        }
+        upgrade(request, &self.node.settings, &self.origins)
+            .map_err(|refused| Box::new(self.refuse(request, client, refused)))
+    }
+
+    /// The answer to an upgrade that is refused.
+    fn refuse(&self, request: &request::Parts, client: ClientId, refused: Refused) -> Response<Body> {
+        self.node.metrics.handshake(refused.result);
+        // The query stays out of the log: it may hold a token.
+        tracing::debug!(connection = %client, path = request.uri.path(), status = refused.status.as_u16(),
+            result = ?refused.result, "upgrade refused");
+        refused.response()
     }
 
     /// Gives an upgraded socket to a shard.
@@ -235,12 +231,41 @@ impl Guest<'_> {
                 Ok(call) => return Either::Right(Box::pin(self.call(call, body))),
                 Err(response) => *response,
             },
-            None => self.front.answer(&parts, self.client, &self.granted),
+            None => match self.front.judge(&parts, self.client) {
+                Ok(Upgrade { route: Route::Relay { room, .. }, response }) => {
+                    return Either::Right(Box::pin(self.enter(parts, room, response)));
+                }
+                Ok(upgrade) => self.grant(upgrade),
+                Err(response) => *response,
+            },
         };
-        set_request_id(&mut response, self.client);
-        // One answer a connection: one that is not read must not hold the seat behind further requests.
-        response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+        self.finish(&mut response);
         Either::Left(ready(Ok(response)))
+    }
+
+    /// Answers a request for a room of the relay, once it is known who is behind it.
+    async fn enter(&self, request: request::Parts, room: ChannelName, response: Response<Body>) -> Answered {
+        let mut response = match pass(&self.front.node, self.client, &room, &request.uri).await {
+            Ok(pass) => self.grant(Upgrade { route: Route::Relay { room, pass }, response }),
+            Err(refused) => self.front.refuse(&request, self.client, refused),
+        };
+        self.finish(&mut response);
+        Ok(response)
+    }
+
+    /// Lets the connection become a WebSocket.
+    fn grant(&self, Upgrade { route, response }: Upgrade) -> Response<Body> {
+        self.front.node.metrics.handshake(Handshake::Accepted);
+        // A connection becomes a WebSocket once, so nobody else can have set it.
+        let _ = self.granted.set(route);
+        response
+    }
+
+    /// Names the request, and makes this the connection's one answer: one that is not read must not hold the seat behind further
+    /// requests.
+    fn finish(&self, response: &mut Response<Body>) {
+        set_request_id(response, self.client);
+        response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
     }
 
     /// Answers a request that brought a key, and lets others follow.

@@ -1,6 +1,6 @@
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, request};
 use throng_protocol::{ChannelName, Format};
@@ -28,11 +28,18 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    pub(super) const fn new(result: Handshake, status: StatusCode, message: &'static str) -> Self {
+        Self { result, status, message }
+    }
+
     /// The answer to the client.
     pub(crate) fn response(self) -> Response<Body> {
         let mut response = text(self.status, self.message);
         if self.status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -127,7 +134,7 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
     };
     match room {
         Some(_) if !settings.relay_enabled() => Err(disabled("the relay is off here; see relay.enabled\n")),
-        Some(room) => Ok((Route::Relay { room: relay_room(&room)? }, None)),
+        Some(room) => Ok((Route::Relay { room: relay_room(&room)?, pass: None }, None)),
         None if path == "/echo" && settings.echo_enabled() => Ok((Route::Echo, None)),
         None if path == "/echo" => Err(disabled("the echo is off here; see echo.enabled\n")),
         None => Err(disabled("there is no WebSocket endpoint at this path\n")),
@@ -280,12 +287,13 @@ mod tests {
 
     #[test]
     fn an_upgrade_of_the_root_is_the_default_room() {
-        assert_eq!(judge("/", &[]).unwrap().route, judge("/relay/lobby", &[]).unwrap().route);
+        let Route::Relay { room, .. } = judge("/", &[]).unwrap().route else { panic!("no room") };
+        assert_eq!(room.as_str(), "relay:lobby");
     }
 
     #[test]
     fn a_room_is_a_decoded_path_segment_without_reserved_characters() {
-        let Route::Relay { room } = judge("/relay/a%20b", &[]).unwrap().route else { panic!("no room") };
+        let Route::Relay { room, .. } = judge("/relay/a%20b", &[]).unwrap().route else { panic!("no room") };
         assert_eq!(room.as_str(), "relay:a b");
         for bad in [
             "/relay/",

@@ -37,7 +37,7 @@ pub(crate) enum Order {
     Unsubscribe { channel: Option<ChannelName>, code: u32, reason: String },
     /// End.
     Disconnect { code: u16, reason: Cow<'static, str> },
-    /// Hear how long it lasts now, in Unix seconds; 0 for ever.
+    /// Last until then, in Unix seconds, unless it is prolonged; 0 for ever.
     Refresh { expire_at: i64, info: Option<Payload> },
 }
 
@@ -51,6 +51,8 @@ pub(crate) struct ServerSubscription {
     pub(crate) data: Payload,
     pub(crate) recover_since: Option<StreamPosition>,
     pub(crate) overrides: Overrides,
+    /// When it is over, in Unix seconds; `None` for never.
+    pub(crate) expire_at: Option<i64>,
 }
 
 /// Options of the namespace that a single subscription has otherwise.
@@ -133,7 +135,9 @@ impl Node {
             None => directory.clients_of(&to.user).into_iter().filter_map(named).collect::<Vec<_>>(),
         };
         let is_meant = |(id, client): &(ClientId, throng_registry::Client)| {
-            *client.user == *to.user && client.format != WireFormat::Relay && !to.except.contains(id)
+            // Members of the relay are nobody's unless they came with a token.
+            let is_nobody = client.format == WireFormat::Relay && client.user.is_empty();
+            *client.user == *to.user && !is_nobody && !to.except.contains(id)
         };
         candidates.into_iter().filter(is_meant).map(|(_, client)| client.key).collect()
     }

@@ -2,9 +2,11 @@
 
 mod access;
 mod connect;
+mod expiry;
 mod heartbeat;
 mod plan;
 mod recovery;
+mod refresh;
 mod rules;
 
 use std::sync::Arc;
@@ -12,20 +14,20 @@ use std::sync::Arc;
 use throng_engine::{HistoryQuery, PublishOptions};
 use throng_protocol::{
     ChannelName, Command, ConnectRequest, DisconnectCode, ErrorCode, Format, HistoryRequest, Outcome,
-    Payload, Publication, PublishRequest, Reply, Request, RpcRequest, RpcResult, SubRefreshRequest,
-    SubscribeRequest,
+    Payload, Publication, PublishRequest, Reply, Request, RpcRequest, RpcResult, SubscribeRequest,
 };
 use throng_registry::ClientId;
 
 pub(crate) use connect::{Grant, Welcome};
+pub(crate) use expiry::{Expiry, is_past, ttl};
 pub(crate) use heartbeat::{Beat, Heartbeat, PingStyle};
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, Terms};
 pub(crate) use recovery::{Recovered, patched};
 pub(crate) use rules::Rules;
 
-use crate::auth::Credential;
+use crate::auth::{Capabilities, Credential};
 use crate::node::Namespace;
-use access::{Feature, Person};
+use access::{Feature, Person, Who};
 
 /// What a session has to know of its client's subscriptions.
 pub(crate) trait Subscriptions {
@@ -49,14 +51,60 @@ pub(crate) struct Session {
 }
 
 /// Who a connected client is.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
     /// Empty for an anonymous client.
     pub(crate) user: Arc<str>,
     /// What other clients see beside the user.
     pub(crate) info: Payload,
     /// By what it can be revoked.
+    #[allow(dead_code, reason = "revocation asks for it next")]
     pub(crate) credential: Credential,
+    /// What only some clients have.
+    pub(crate) extras: Option<Arc<Extras>>,
+}
+
+/// What comes with some clients beside who they are.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// For the application; never sent to clients.
+    meta: Payload,
+    capabilities: Option<Arc<Capabilities>>,
+    /// The channels that the client was granted with its connection, in order, each once.
+    channels: Box<[String]>,
+}
+
+impl Identity {
+    /// For the application; never sent to clients.
+    pub(crate) fn meta(&self) -> Payload {
+        self.extras.as_ref().map(|extras| extras.meta.clone()).unwrap_or_default()
+    }
+
+    /// What the client is able to do beside what the namespaces allow.
+    pub(crate) fn capabilities(&self) -> Option<&Capabilities> {
+        self.extras.as_ref()?.capabilities.as_deref()
+    }
+
+    fn channels(&self) -> &[String] {
+        self.extras.as_ref().map(|extras| &*extras.channels).unwrap_or_default()
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { user: &self.user, capabilities: self.capabilities() }
+    }
+}
+
+impl Extras {
+    /// The extras, if there are any.
+    fn some(
+        meta: Payload,
+        capabilities: Option<Arc<Capabilities>>,
+        channels: Vec<String>,
+    ) -> Option<Arc<Self>> {
+        let is_needed = !meta.is_empty() || capabilities.is_some() || !channels.is_empty();
+        let extras = || Self { meta: meta.detached(), capabilities, channels: channels.into() };
+        is_needed.then(|| Arc::new(extras()))
+    }
 }
 
 /// What a command comes to.
@@ -66,10 +114,18 @@ pub(crate) enum Decision {
     Reply(Reply),
     /// Ask the application who this is, then let it in with [`Session::admit`].
     Authenticate { id: u32, request: Box<ConnectRequest> },
+    /// Verify the token that says who this is, then let it in with [`Session::admit_with`].
+    Verify { id: u32, request: Box<ConnectRequest> },
     /// Let the client in.
     Open(Box<Welcome>),
-    /// Subscribe it, then answer; with `ask`, only if the application agrees.
-    Subscribe { id: u32, plan: Box<Plan>, ask: Option<Box<SubscribeRequest>> },
+    /// Subscribe it, then answer.
+    Subscribe { id: u32, plan: Box<Plan> },
+    /// Ask whether it may subscribe, plan it with [`Session::plan`], subscribe it, and answer.
+    Consent { id: u32, request: Box<SubscribeRequest>, judge: Judge },
+    /// Prolong the connection if the token, or the application, says so; then answer.
+    Refresh { id: u32, token: String, judge: Judge },
+    /// Prolong the subscription if the token, or the application, says so; then answer.
+    SubRefresh { id: u32, channel: ChannelName, token: String, judge: Judge },
     /// Unsubscribe it if it is subscribed, then answer.
     Unsubscribe { id: u32, channel: Option<ChannelName> },
     /// Publish, then answer; with `ask`, only if the application agrees.
@@ -88,6 +144,15 @@ pub(crate) enum Decision {
     Pong,
     /// End the connection.
     Close(DisconnectCode),
+}
+
+/// Who says whether a client may have what it asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Judge {
+    /// The application's handler.
+    Application,
+    /// The token that came along.
+    Token,
 }
 
 impl Session {
@@ -120,7 +185,7 @@ impl Session {
             Command::Send(_) => return Decision::Close(DisconnectCode::NotAvailable),
             Command::Request { id, request } => (id, request),
         };
-        let person = Person { user: &identity.user, subscriptions };
+        let person = Person { who: identity.who(), subscriptions };
         let decided = match request {
             Request::Connect(_) => return BAD_REQUEST,
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe, &person),
@@ -134,16 +199,17 @@ impl Session {
                 .map(|channel| Decision::PresenceStats { id, channel }),
             Request::History(history) => self.history(id, history, &person),
             Request::Rpc(rpc) => self.rpc(id, rpc),
-            Request::Refresh(refresh) if refresh.token.is_empty() => Err(Refusal::BAD_REQUEST),
-            // No connection expires as long as there are no tokens.
-            Request::Refresh(_) => Err(ErrorCode::NotAvailable.into()),
-            Request::SubRefresh(refresh) => self.sub_refresh(&refresh, &person),
+            Request::Refresh(refresh) => self.refresh(id, refresh),
+            Request::SubRefresh(refresh) => self.sub_refresh(id, refresh, &person),
         };
-        match decided {
-            Ok(decision) => decision,
-            Err(Refusal::Error(code)) => refuse(id, code),
-            Err(Refusal::Close(code)) => Decision::Close(code),
-        }
+        decided.unwrap_or_else(|refusal| refusal.decision(id))
+    }
+
+    /// Refuses an operation that the client may not do. The client is told no more than that, the log is.
+    pub(crate) fn deny(&self, operation: &'static str, channel: &ChannelName) -> Refusal {
+        let user = self.identity.as_ref().map_or("", |identity| &identity.user);
+        tracing::debug!(connection = %self.client, ?user, operation, channel = ?channel.as_str(), "permission denied");
+        ErrorCode::PermissionDenied.into()
     }
 
     fn unsubscribe(id: u32, channel: &str) -> Decision {
@@ -169,7 +235,7 @@ impl Session {
         }
         let ask = self.rules.asks.publish;
         if !ask && !access::may(Feature::Publish, namespace, &channel, person) {
-            return Err(ErrorCode::PermissionDenied.into());
+            return Err(self.deny(Feature::Publish.name(), &channel));
         }
         let publication = Publication { data: request.data, key: request.key, ..Publication::default() };
         Ok(Decision::Publish { id, channel, namespace: Arc::clone(namespace), publication, ask })
@@ -203,7 +269,7 @@ impl Session {
             return Err(ErrorCode::NotAvailable.into());
         }
         if !access::may(feature, namespace, &channel, person) {
-            return Err(ErrorCode::PermissionDenied.into());
+            return Err(self.deny(feature.name(), &channel));
         }
         Ok(channel)
     }
@@ -217,22 +283,6 @@ impl Session {
             (false, Some(_)) => Err(ErrorCode::MethodNotFound.into()),
             (false, None) => Err(ErrorCode::NotAvailable.into()),
         }
-    }
-
-    fn sub_refresh(
-        &self,
-        request: &SubRefreshRequest,
-        person: &Person<'_, impl Subscriptions>,
-    ) -> Result<Decision, Refusal> {
-        if request.channel.is_empty() {
-            return Err(Refusal::BAD_REQUEST);
-        }
-        if request.token.is_empty() {
-            return Err(ErrorCode::BadRequest.into());
-        }
-        let subscribed = request.channel.parse().is_ok_and(|name| person.subscriptions.contains(&name));
-        // No subscription expires as long as there are no tokens.
-        Err(if subscribed { ErrorCode::NotAvailable } else { ErrorCode::PermissionDenied }.into())
     }
 
     /// The channel that a command names.
@@ -255,6 +305,13 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     const BAD_REQUEST: Self = Self::Close(DisconnectCode::BadRequest);
+
+    fn decision(self, id: u32) -> Decision {
+        match self {
+            Self::Error(code) => Decision::Reply(error(id, code)),
+            Self::Close(code) => Decision::Close(code),
+        }
+    }
 }
 
 impl From<ErrorCode> for Refusal {
@@ -264,10 +321,6 @@ impl From<ErrorCode> for Refusal {
 }
 
 const BAD_REQUEST: Decision = Decision::Close(DisconnectCode::BadRequest);
-
-fn refuse(id: u32, error: ErrorCode) -> Decision {
-    Decision::Reply(self::error(id, error))
-}
 
 /// A reply that a request failed.
 pub(crate) fn error(id: u32, error: ErrorCode) -> Reply {

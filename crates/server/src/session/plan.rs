@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use throng_protocol::{
-    ChannelName, ChannelNameError, ErrorCode, Payload, StreamPosition, SubscribeRequest, TagsFilter,
+    ChannelName, ChannelNameError, ErrorCode, FilterNode, Payload, StreamPosition, SubscribeRequest,
+    TagsFilter,
 };
 
-use super::access::{self, Feature, Person};
-use super::{Decision, Refusal, Session, Subscriptions};
+use super::access::{self, Feature, Person, Who};
+use super::expiry::{self, Expiry};
+use super::{Decision, Judge, Refusal, Session, Subscriptions};
 use crate::config::RecoveryMode;
 use crate::node::{Namespace, Overrides, ServerSubscription};
 
@@ -37,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) info: Payload,
     /// For the client.
     pub(crate) data: Payload,
+    /// When it is over; `None` for never.
+    pub(crate) expiry: Option<Expiry>,
 }
 
 /// What is to be recovered.
@@ -51,12 +55,24 @@ pub(crate) struct Recovery {
     pub(crate) limit: usize,
 }
 
+/// What a subscription is granted with, beside what the namespace says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// What other clients see beside the connection's.
+    pub(crate) info: Payload,
+    /// For the client.
+    pub(crate) data: Payload,
+    pub(crate) overrides: Overrides,
+    pub(crate) expiry: Option<Expiry>,
+}
+
 impl Plan {
     /// The plan for a subscription that the server gives; `asked` may hold the position of an earlier one.
     pub(super) fn granted(
         channel: ChannelName,
         namespace: &Arc<Namespace>,
         asked: &SubscribeRequest,
+        terms: Terms,
         limit: usize,
     ) -> Self {
         let asked = SubscribeRequest {
@@ -65,7 +81,7 @@ impl Plan {
             epoch: asked.epoch.clone(),
             ..SubscribeRequest::default()
         };
-        let mut plan = Self::new(channel, namespace, &asked, "", limit);
+        let mut plan = Self::new(channel, namespace, &asked, terms, Who::default(), limit);
         plan.server_side = true;
         plan
     }
@@ -79,22 +95,15 @@ impl Plan {
             epoch: since.map(|since| since.epoch).unwrap_or_default(),
             ..SubscribeRequest::default()
         };
-        let options = namespace.options.clone();
-        let has_history = namespace.history.is_some();
-        let mut plan = Self::granted(order.channel.clone(), namespace, &asked, limit);
-        let Overrides { presence, join_leave, force_push_join_leave, force_positioning, force_recovery } =
-            order.overrides;
-        plan.presence = presence.unwrap_or(plan.presence);
-        plan.announced = join_leave.unwrap_or(plan.announced);
-        plan.join_leave = plan.announced && force_push_join_leave.unwrap_or(options.force_push_join_leave);
-        plan.recoverable = has_history && force_recovery.unwrap_or(plan.recoverable);
-        let positioned = force_positioning.unwrap_or(plan.positioned);
-        plan.positioned = has_history && (plan.recoverable || positioned);
-        let (mode, since) = (options.force_recovery_mode, order.recover_since.clone());
-        let asked = plan.recoverable && since.is_some();
-        plan.recovery = asked.then_some(Recovery { mode, since, or_error: false, limit });
-        plan.info = order.info.clone();
-        plan.data = order.data.clone();
+        let terms = Terms {
+            info: order.info.clone(),
+            data: order.data.clone(),
+            overrides: order.overrides,
+            expiry: order.expire_at.map(|at| Expiry { at, told: false }),
+        };
+        let mut plan = Self::granted(order.channel.clone(), namespace, &asked, terms, limit);
+        // Nothing is recovered that was not asked for.
+        plan.recovery.take_if(|recovery| recovery.since.is_none());
         plan
     }
 
@@ -102,21 +111,25 @@ impl Plan {
         channel: ChannelName,
         namespace: &Arc<Namespace>,
         asked: &SubscribeRequest,
-        user: &str,
+        terms: Terms,
+        who: Who<'_>,
         limit: usize,
     ) -> Self {
         let options = &namespace.options;
+        let Terms { info, data, overrides, expiry } = terms;
         let has_history = namespace.history.is_some();
-        let may_history = || access::would(Feature::History, namespace, &channel, user);
+        let may_history = || access::would(Feature::History, namespace, &channel, who);
+        let announced = overrides.join_leave.unwrap_or(options.join_leave);
         let recoverable = has_history
-            && (options.force_recovery || (asked.recoverable && options.allow_recovery && may_history()));
+            && (overrides.force_recovery.unwrap_or(options.force_recovery)
+                || (asked.recoverable && options.allow_recovery && may_history()));
         let positioned = has_history
             && (recoverable
-                || options.force_positioning
+                || overrides.force_positioning.unwrap_or(options.force_positioning)
                 || (asked.positioned && options.allow_positioning && may_history()));
-        let join_leave = options.join_leave
-            && (options.force_push_join_leave
-                || (asked.join_leave && access::would(Feature::Presence, namespace, &channel, user)));
+        let join_leave = announced
+            && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
+                || (asked.join_leave && access::would(Feature::Presence, namespace, &channel, who)));
         let since =
             asked.recover.then(|| StreamPosition { offset: asked.offset, epoch: asked.epoch.clone() });
         let cached = options.force_recovery_mode == RecoveryMode::Cache;
@@ -133,14 +146,15 @@ impl Plan {
             positioned,
             recoverable,
             join_leave,
-            presence: options.presence,
-            announced: options.join_leave,
+            presence: overrides.presence.unwrap_or(options.presence),
+            announced,
             // What a filter hides would be missing from the chain of patches.
             delta: asked.delta == FOSSIL && asked.tf.is_none() && has_history && options.allows_fossil(),
             filter: None,
             recovery,
-            info: Payload::default(),
-            data: Payload::default(),
+            info,
+            data,
+            expiry,
             channel,
         }
     }
@@ -176,24 +190,52 @@ impl Session {
         if request.kind != 0 {
             return Err(wrong_kind(request.kind).into());
         }
-        let ask = self.rules.asks.subscribe;
-        if !ask {
+        if self.rules.asks.subscribe {
+            return Ok(Decision::Consent { id, request: Box::new(request), judge: Judge::Application });
+        }
+        if !request.token.is_empty() && !self.rules.ignore_tokens {
+            if self.rules.tokens {
+                return Ok(Decision::Consent { id, request: Box::new(request), judge: Judge::Token });
+            }
             // A check that cannot be made is a refusal.
-            let unchecked = !request.token.is_empty() && !self.rules.ignore_tokens;
-            if unchecked || !access::may_subscribe(namespace, &channel, person.user) {
-                return Err(ErrorCode::PermissionDenied.into());
-            }
+            return Err(self.deny("subscribe with a token", &channel));
         }
-        let mut plan = Plan::new(channel, namespace, &request, person.user, self.rules.recovery_limit);
-        if let Some(filter) = &request.tf {
-            if !namespace.options.allow_tags_filter {
-                return Err(ErrorCode::BadRequest.into());
-            }
-            let filter = TagsFilter::compile(filter).map_err(|_| ErrorCode::BadRequest)?;
-            plan.filter = Some(Arc::new(filter));
+        if !access::may_subscribe(namespace, &channel, person.who) {
+            return Err(self.deny("subscribe", &channel));
         }
-        Ok(Decision::Subscribe { id, plan: Box::new(plan), ask: ask.then(|| Box::new(request)) })
+        let plan = self.plan_in(channel, namespace, &request, Terms::default())?;
+        Ok(Decision::Subscribe { id, plan: Box::new(plan) })
     }
+
+    /// Plans a subscription that was agreed to.
+    pub(crate) fn plan(&self, request: &SubscribeRequest, terms: Terms) -> Result<Plan, Refusal> {
+        let (channel, namespace) = self.channel(&request.channel)?;
+        self.plan_in(channel, namespace, request, terms)
+    }
+
+    fn plan_in(
+        &self,
+        channel: ChannelName,
+        namespace: &Arc<Namespace>,
+        request: &SubscribeRequest,
+        terms: Terms,
+    ) -> Result<Plan, Refusal> {
+        let filter = request.tf.as_deref().map(|filter| compiled(filter, namespace)).transpose()?;
+        if terms.expiry.is_some_and(|expiry| expiry::is_past(expiry.at)) {
+            return Err(ErrorCode::Expired.into());
+        }
+        let who = self.identity().map(|identity| identity.who()).unwrap_or_default();
+        let mut plan = Plan::new(channel, namespace, request, terms, who, self.rules.recovery_limit);
+        plan.filter = filter;
+        Ok(plan)
+    }
+}
+
+fn compiled(filter: &FilterNode, namespace: &Namespace) -> Result<Arc<TagsFilter>, ErrorCode> {
+    if !namespace.options.allow_tags_filter {
+        return Err(ErrorCode::BadRequest);
+    }
+    TagsFilter::compile(filter).map(Arc::new).map_err(|_| ErrorCode::BadRequest)
 }
 
 /// Why a stream cannot be subscribed to as something else: a map (1 to 3) or a shared poll (4).

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use throng_engine::{Engine, Message, Origin};
 use throng_protocol::{ChannelName, ClientInfo, Payload};
 use throng_registry::{ClientId, Ended, Slot};
 
+use super::expiries::Expiries;
 use super::{Marks, Shard};
 use crate::memory::{Crowd, trim};
 use crate::session::Identity;
@@ -22,22 +24,60 @@ pub(crate) struct Member {
     pub(crate) identity: Arc<Identity>,
     /// What was attached to single subscriptions. Hardly any client has some.
     infos: Vec<(ChannelName, Payload)>,
+    /// What does not last for ever, if anything.
+    expiries: Option<Box<Expiries>>,
 }
 
 impl Member {
     pub(crate) const fn new(client: ClientId, identity: Arc<Identity>) -> Self {
-        Self { client, identity, infos: Vec::new() }
+        Self { client, identity, infos: Vec::new(), expiries: None }
     }
 
     /// Changes what other clients see beside the user from now on.
     pub(crate) fn attach(&mut self, info: Payload) {
-        let Identity { user, credential, .. } = &*self.identity;
-        let (user, credential) = (Arc::clone(user), credential.clone());
-        self.identity = Arc::new(Identity { user, info: info.detached(), credential });
+        self.identity = Arc::new(Identity { info: info.detached(), ..Identity::clone(&self.identity) });
+    }
+
+    /// Sets when the connection is over; `None` for never.
+    pub(crate) fn expire(&mut self, at: Option<Instant>) {
+        self.expiring(at.is_some(), |expiries| expiries.set_connection(at));
+    }
+
+    /// Sets when a subscription is over; `None` for never.
+    pub(crate) fn expire_subscription(&mut self, channel: &ChannelName, at: Option<Instant>) {
+        self.expiring(at.is_some(), |expiries| expiries.set(channel, at));
+    }
+
+    /// When something may be over next.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.as_ref()?.next()
+    }
+
+    /// Whether the connection is over.
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        self.expiries.as_ref().is_some_and(|expiries| expiries.has_connection_ended(now))
+    }
+
+    /// Takes the subscriptions that are over.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<ChannelName> {
+        let mut over = Vec::new();
+        self.expiring(false, |expiries| over = expiries.take(now));
+        over
+    }
+
+    /// Changes what does not last, which is made if it is needed and goes when nothing is left.
+    fn expiring(&mut self, is_needed: bool, change: impl FnOnce(&mut Expiries)) {
+        if is_needed {
+            self.expiries.get_or_insert_default();
+        }
+        if let Some(expiries) = &mut self.expiries {
+            change(expiries);
+            self.expiries.take_if(|expiries| expiries.is_empty());
+        }
     }
 
     /// Keeps what was attached to a subscription.
-    pub(super) fn note(&mut self, channel: &ChannelName, info: &Payload) {
+    pub(crate) fn note(&mut self, channel: &ChannelName, info: &Payload) {
         self.infos.retain(|(name, _)| name != channel);
         if !info.is_empty() {
             self.infos.push((channel.clone(), info.detached()));
@@ -47,6 +87,7 @@ impl Member {
     /// Lets go of what was attached to a subscription.
     fn forget(&mut self, channel: &ChannelName) {
         self.infos.retain(|(name, _)| name != channel);
+        self.expire_subscription(channel, None);
     }
 
     /// The client as subscribers of this channel see it.

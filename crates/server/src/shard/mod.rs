@@ -4,6 +4,7 @@
 //! it to the outboxes, and writes every client that has something to write once. Nothing wakes a connection for a delivery.
 
 mod departures;
+mod expiries;
 mod positions;
 mod subscribe;
 mod timers;
@@ -26,7 +27,7 @@ use throng_registry::{ClientId, OutboxDepth, OutboxLimits, ShardId, ShardTable, 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 
-use crate::listener::Seat;
+use crate::listener::{Pass, Seat};
 use crate::node::{Addressed, Node, Obeyed, Order};
 use crate::session::PingStyle;
 
@@ -87,7 +88,7 @@ pub(crate) struct Opening {
 }
 
 /// What a connection is for.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Route {
     /// The Centrifuge protocol.
     Protocol {
@@ -96,8 +97,8 @@ pub(crate) enum Route {
         /// The user that a trusted proxy named.
         user: Option<Box<str>>,
     },
-    /// A room of the plain relay, as the channel it is.
-    Relay { room: ChannelName },
+    /// A room of the plain relay, as the channel it is, and what the client has shown to come in.
+    Relay { room: ChannelName, pass: Option<Arc<Pass>> },
     /// Messages come back as they are.
     Echo,
     /// The first message makes the connection's task panic, as only a defect does.

@@ -7,10 +7,10 @@ use throng_engine::{Engine, Message, Origin, Snapshot};
 use throng_protocol::{DisconnectCode, ErrorCode, Format, Publication, SubscribeResult};
 use throng_registry::{Slot, StreamMark, Subscription};
 
-use super::Shard;
+use super::{Shard, now};
 use crate::config::DataFormat;
 use crate::metrics::Recovery as Outcome;
-use crate::session::{Plan, Recovered, Refusal, patched};
+use crate::session::{Expiry, Plan, Recovered, Refusal, patched};
 
 /// What the shard notes with a subscription.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,8 +99,10 @@ impl Shard {
     ) {
         let Prepared { plan, result, subscription } = prepared;
         let channel = &plan.channel;
+        let grace = self.node.settings.client.expired_sub_close_delay;
         let member = self.with_member(slot, |member| {
             member.note(channel, &plan.info);
+            member.expire_subscription(channel, plan.expiry.and_then(|expiry| expiry.deadline(now(), grace)));
             (member.client, Arc::new(member.info(channel)))
         });
         if let Some((client, info)) = &member
@@ -130,7 +132,10 @@ impl Shard {
 
     async fn read(&self, plan: Plan, format: Format) -> Result<Prepared, Refusal> {
         let options = plan.namespace.history.filter(|_| plan.positioned);
+        let ttl = plan.expiry.and_then(Expiry::ttl);
         let mut result = SubscribeResult {
+            expires: ttl.is_some(),
+            ttl: ttl.unwrap_or_default(),
             positioned: plan.positioned,
             recoverable: plan.recoverable,
             data: plan.data.clone(),

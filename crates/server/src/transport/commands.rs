@@ -1,28 +1,25 @@
 //! How a client's commands are carried out, once the session has decided.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use throng_engine::{Event, HistoryQuery, Message, PublishOptions};
 use throng_protocol::{
-    ChannelName, ConnectRequest, DisconnectCode, ErrorCode, ErrorReply, HistoryResult, Limits, Outcome,
-    Payload, PresenceResult, PresenceStatsResult, Publication, PublishResult, Reply, RpcRequest, RpcResult,
+    ChannelName, DisconnectCode, ErrorCode, ErrorReply, HistoryResult, Limits, Outcome, Payload,
+    PresenceResult, PresenceStatsResult, Publication, PublishResult, Reply, RpcRequest, RpcResult,
     SubscribeRequest, UnsubscribeResult,
 };
-use throng_registry::{Client, ClientId, ClientKey};
 
 use super::protocol::{Protocol, Replies};
-use super::{Dialogue, Farewell, Socket};
+use super::{Farewell, Socket};
 use crate::config::DataFormat;
-use crate::handlers::{ConnectEvent, HandlerError, MessageEvent, PublishEvent, RpcEvent, SubscribeEvent};
-use crate::node::{Namespace, Order, Selector};
-use crate::session::{self, Decision, Grant, Heartbeat, PingStyle, Plan, Refusal, Welcome};
-use crate::shard::{Member, now};
+use crate::handlers::{HandlerError, MessageEvent, PublishEvent, RpcEvent};
+use crate::node::Namespace;
+use crate::session::{self, Decision, Heartbeat, Judge, PingStyle, Plan, Refusal};
+use crate::shard::now;
 
 /// What a command comes to that is neither answered nor refused by the protocol's own codes.
-enum No {
+pub(super) enum No {
     Error(ErrorReply),
     Farewell(Farewell),
 }
@@ -71,13 +68,22 @@ impl Protocol {
             Decision::Authenticate { id, request } => {
                 return self.authenticate(socket, id, *request, replies).await;
             }
+            Decision::Verify { id, request } => return self.verify(socket, id, *request, replies).await,
             Decision::Open(welcome) => return self.open(socket, *welcome, replies).await,
             Decision::Message(data) => (0, self.take_message(socket, data, replies).await),
-            Decision::Subscribe { id, plan, ask } => {
-                match self.subscribe(socket, id, *plan, ask, replies).await {
+            Decision::Subscribe { id, plan } => match self.subscribe(socket, id, *plan, replies).await {
+                Ok(()) => return None,
+                Err(no) => (id, Err(no)),
+            },
+            Decision::Consent { id, request, judge } => {
+                match self.subscribe_with_consent(socket, id, &request, judge, replies).await {
                     Ok(()) => return None,
                     Err(no) => (id, Err(no)),
                 }
+            }
+            Decision::Refresh { id, token, judge } => (id, self.refresh(socket, token, judge, replies).await),
+            Decision::SubRefresh { id, channel, token, judge } => {
+                (id, self.sub_refresh(socket, &channel, token, judge, replies).await)
             }
             Decision::Unsubscribe { id, channel } => {
                 // What the others must hear may take its time.
@@ -100,6 +106,11 @@ impl Protocol {
                 (id, self.rpc(socket, request).await)
             }
         };
+        self.reply(id, outcome, replies)
+    }
+
+    /// Answers a command, or ends the connection.
+    fn reply(&self, id: u32, outcome: Result<Outcome, No>, replies: &mut Replies) -> Option<Farewell> {
         match outcome {
             // A message has no answer.
             _ if id == 0 => outcome.err().and_then(|no| match no {
@@ -124,141 +135,19 @@ impl Protocol {
         (!welcome).then(|| DisconnectCode::BadRequest.into())
     }
 
-    /// Has the application say who the client is.
-    async fn authenticate(
-        &mut self,
-        socket: &Socket,
-        id: u32,
-        request: ConnectRequest,
-        replies: &mut Replies,
-    ) -> Option<Farewell> {
-        let handlers = &socket.shard.node.handlers;
-        let handler = handlers.set.connect.as_ref()?;
-        let event = ConnectEvent {
-            client: self.client.to_string(),
-            token: request.token.clone(),
-            data: request.data.clone(),
-            name: request.name.clone(),
-            version: request.version.clone(),
-        };
-        let reply = match handlers.ask(handler, event).await.map_err(No::from) {
-            Ok(reply) => reply,
-            Err(No::Farewell(farewell)) => return Some(farewell),
-            Err(No::Error(error)) => {
-                replies.add(self.format, &Reply::Answer { id, outcome: Err(error) });
-                return None;
-            }
-        };
-        if ![&reply.info, &reply.data].into_iter().all(is_json_or_none) {
-            return self.distrust(id, replies);
-        }
-        let grant = Grant { user: reply.user, info: reply.info, data: reply.data, channels: reply.channels };
-        match self.session.admit(id, &request, grant) {
-            Decision::Open(welcome) => self.open(socket, *welcome, replies).await,
-            Decision::Close(code) => Some(code.into()),
-            Decision::Reply(reply) => {
-                replies.add(self.format, &reply);
-                None
-            }
-            _ => None,
-        }
-    }
-
-    /// Refuses to pass on what a connect handler gave: it is embedded in what others get.
-    fn distrust(&self, id: u32, replies: &mut Replies) -> Option<Farewell> {
-        tracing::error!(connection = %self.client, "a connect handler gave data that is not JSON");
-        replies.add(self.format, &session::error(id, ErrorCode::Internal));
-        None
-    }
-
-    /// Enters a client that is let in, with the subscriptions that it was granted.
-    async fn open(&mut self, socket: &Socket, welcome: Welcome, replies: &mut Replies) -> Option<Farewell> {
-        let Socket { shard, slot, .. } = socket;
-        let user = Arc::clone(&welcome.identity.user);
-        // Taken before this one is entered, so that two that come at once never end each other.
-        let older = self.older_connections(socket, &user);
-        let key = ClientKey { shard: shard.id, slot: *slot };
-        let entry = Client { key, user: Arc::clone(&user), format: self.format() };
-        let limit = shard.node.settings.client.user_connection_limit.and_then(NonZeroUsize::new);
-        if !shard.node.directory().connect_within(self.client, entry, limit.unwrap_or(NonZeroUsize::MAX)) {
-            return Some(DisconnectCode::ConnectionLimit.into());
-        }
-        shard.introduce(*slot, Member::new(self.client, Arc::clone(&welcome.identity)));
-        let mut welcome = welcome;
-        let mut prepared = Vec::with_capacity(welcome.plans.len());
-        for plan in std::mem::take(&mut welcome.plans) {
-            match shard.prepare(*slot, plan, self.format).await {
-                Ok(subscription) => prepared.push(subscription),
-                Err(Refusal::Close(code)) => return Some(code.into()),
-                // The client is not where it should be, and will be told so when it comes again.
-                Err(Refusal::Error(_)) => return Some(DisconnectCode::InsufficientState.into()),
-            }
-        }
-        let name = |one: &crate::shard::Prepared| one.plan.channel.as_str().to_owned();
-        let subs: BTreeMap<_, _> = prepared.iter().map(|one| (name(one), one.result.clone())).collect();
-        let id = welcome.id;
-        let reply = session::answer(id, Outcome::Connect(welcome.result(subs)));
-        replies.add(self.format, &reply);
-        self.heartbeat = Some(Heartbeat::new(&shard.node.settings, self.client, now()));
-        if !prepared.is_empty() {
-            self.send(socket, replies);
-        }
-        for subscription in prepared {
-            shard.complete(*slot, subscription, |_, _| ()).await;
-        }
-        self.replace(socket, &user, older);
-        None
-    }
-
-    /// The user's connections that must go, where a user may have one only.
-    fn older_connections(&self, socket: &Socket, user: &str) -> Vec<ClientId> {
-        let node = &socket.shard.node;
-        let personal = &node.settings.client.subscribe_to_user_personal_channel;
-        if user.is_empty() || !personal.enabled || !personal.single_connection {
-            return Vec::new();
-        }
-        node.directory().clients_of(user)
-    }
-
-    /// Ends older connections of the user.
-    fn replace(&self, socket: &Socket, user: &str, older: Vec<ClientId>) {
-        for client in older {
-            let (node, user) = (Arc::clone(&socket.shard.node), user.to_owned());
-            tokio::task::spawn_local(async move {
-                let code = DisconnectCode::ConnectionLimit;
-                let order = Order::Disconnect { code: code.code(), reason: code.reason().into() };
-                let to = Selector { user, client: Some(client), except: Vec::new() };
-                // Those that do not obey in time do so later; nobody waits for it.
-                let _ = node.order(&to, order).await;
-            });
-        }
-    }
-
-    async fn subscribe(
+    async fn subscribe_with_consent(
         &self,
         socket: &Socket,
         id: u32,
-        mut plan: Plan,
-        ask: Option<Box<SubscribeRequest>>,
+        request: &SubscribeRequest,
+        judge: Judge,
         replies: &mut Replies,
     ) -> Result<(), No> {
-        let handlers = &socket.shard.node.handlers;
-        if let (Some(request), Some(handler)) = (ask, &handlers.set.subscribe) {
-            self.send(socket, replies);
-            let event = SubscribeEvent {
-                client: self.client.to_string(),
-                user: self.user(),
-                channel: request.channel.clone(),
-                token: request.token.clone(),
-                data: request.data.clone(),
-            };
-            let reply = handlers.ask(handler, event).await?;
-            if ![&reply.info, &reply.data].into_iter().all(is_json_or_none) {
-                tracing::error!("a subscribe handler gave data that is not JSON");
-                return Err(ErrorCode::Internal.into());
-            }
-            (plan.info, plan.data) = (reply.info, reply.data);
-        }
+        let plan = self.consent(socket, request, judge, replies).await?;
+        self.subscribe(socket, id, plan, replies).await
+    }
+
+    async fn subscribe(&self, socket: &Socket, id: u32, plan: Plan, replies: &mut Replies) -> Result<(), No> {
         let prepared = socket.shard.prepare(socket.slot, plan, self.format).await?;
         let reply = |out: &mut bytes::BytesMut, result| {
             let reply = session::answer(id, Outcome::Subscribe(result));
@@ -284,6 +173,7 @@ impl Protocol {
                 user: self.user(),
                 channel: channel.as_str().to_owned(),
                 data: publication.data.clone(),
+                meta: self.meta(),
             };
             let reply = shard.node.handlers.ask(handler, event).await?;
             if let Some(data) = reply.data {
@@ -354,6 +244,7 @@ impl Protocol {
             user: self.user(),
             method: request.method,
             data: request.data,
+            meta: self.meta(),
         };
         let data = handlers.ask(handler, event).await?;
         if self.format == throng_protocol::Format::Json && !is_json_or_none(&data) {
@@ -372,18 +263,24 @@ impl Protocol {
         self.send(socket, replies);
         let handlers = &socket.shard.node.handlers;
         if let Some(handler) = &handlers.set.message {
-            let event = MessageEvent { client: self.client.to_string(), user: self.user(), data };
+            let (client, user, meta) = (self.client.to_string(), self.user(), self.meta());
+            let event = MessageEvent { client, user, data, meta };
             handlers.ask(handler, event).await?;
         }
         Ok(Outcome::Rpc(RpcResult::default()))
     }
 
-    fn user(&self) -> String {
+    pub(super) fn user(&self) -> String {
         self.session.identity().map_or_else(String::new, |identity| identity.user.to_string())
+    }
+
+    /// What the connection was granted for the application.
+    pub(super) fn meta(&self) -> Payload {
+        self.session.identity().map(|identity| identity.meta()).unwrap_or_default()
     }
 }
 
-fn is_json_or_none(data: &Payload) -> bool {
+pub(super) fn is_json_or_none(data: &Payload) -> bool {
     data.is_empty() || data.is_json_within(Limits::default().nesting)
 }
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use throng_protocol::DisconnectCode;
 use throng_protocol::frame::{self, Event, FrameError, FrameLimits, Opcode};
@@ -88,7 +88,8 @@ fn frame_limits(shard: &Shard, route: &Route) -> FrameLimits {
 /// Reads and answers until something ends the connection.
 async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
     loop {
-        socket.shard.set_deadline(socket.slot, dialogue.deadline(&socket.shard.node.settings));
+        let due = dialogue.deadline(&socket.shard.node.settings);
+        socket.shard.set_deadline(socket.slot, due.into_iter().chain(dialogue.expiry(socket)).min());
         let mut events = Vec::new();
         let reading = dialogue.reading();
         let input = socket
@@ -114,9 +115,13 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
                     return End::Farewell(farewell);
                 }
             }
-            Input::Timer if socket.is_stalled() => return End::Farewell(NOT_FINISHED),
             Input::Timer => {
-                if let Some(farewell) = dialogue.timer(socket, now()) {
+                if let Some(farewell) = beat(socket, dialogue, now()) {
+                    return End::Farewell(farewell);
+                }
+                if dialogue.expiry(socket).is_some_and(|expiry| expiry <= now())
+                    && let Some(farewell) = Box::pin(dialogue.expire(socket, now())).await
+                {
                     return End::Farewell(farewell);
                 }
             }
@@ -135,6 +140,17 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
             Input::Closed => return End::Gone,
         }
     }
+}
+
+/// Does what is due by the clock that pings. Whether a message takes too long is asked at its times only.
+fn beat(socket: &mut Socket, dialogue: &mut impl Dialogue, now: Instant) -> Option<Farewell> {
+    if dialogue.deadline(&socket.shard.node.settings).is_none_or(|deadline| deadline > now) {
+        return None;
+    }
+    if socket.is_stalled() {
+        return Some(NOT_FINISHED);
+    }
+    dialogue.timer(socket, now)
 }
 
 /// A message was begun and not finished in the time between two pings. It would hold its memory for ever otherwise.

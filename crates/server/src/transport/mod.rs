@@ -3,10 +3,12 @@
 mod commands;
 mod connection;
 mod echo;
+mod entry;
 mod orders;
 mod protocol;
 mod relay;
 mod socket;
+mod tokens;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -38,8 +40,8 @@ pub(crate) fn open(shard: &Rc<Shard>, stream: Incoming, opening: Opening) {
             let dialogue = protocol::Protocol::new(shard, opening.client, format, ping_style, user);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
-        Route::Relay { room } => {
-            let dialogue = relay::Relay::new(shard, opening.client, room);
+        Route::Relay { room, pass } => {
+            let dialogue = relay::Relay::new(shard, opening.client, room, pass);
             tokio::task::spawn_local(connection::serve(shard, stream, opening, dialogue));
         }
         Route::Echo => {
@@ -78,6 +80,17 @@ pub(crate) trait Dialogue {
 
     /// When [`timer`](Self::timer) wants to be called.
     fn deadline(&self, settings: &Settings) -> Option<Instant>;
+
+    /// When something is over next: the connection, or a subscription.
+    fn expiry(&self, socket: &Socket) -> Option<Instant> {
+        socket.shard.with_member(socket.slot, |member| member.next_expiry()).flatten()
+    }
+
+    /// Ends what is over at the moment that [`expiry`](Self::expiry) told: the connection, or some of its subscriptions.
+    async fn expire(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {
+        let expired = socket.shard.with_member(socket.slot, |member| member.has_expired(now));
+        expired.unwrap_or_default().then(|| self.farewell(DisconnectCode::Expired))
+    }
 
     /// Does what is due.
     fn timer(&mut self, socket: &Socket, now: Instant) -> Option<Farewell>;

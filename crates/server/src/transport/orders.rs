@@ -1,7 +1,5 @@
 //! What happens to a client that it did not ask for: the application's orders, and lost positions.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use throng_protocol::{
     ChannelName, DisconnectCode, PushEvent, Refresh, Reply, Subscribe, SubscribeResult, Unsubscribe,
     UnsubscribeCode,
@@ -10,8 +8,8 @@ use throng_protocol::{
 use super::protocol::{Protocol, Replies};
 use super::{Farewell, Socket};
 use crate::node::{Order, ServerSubscription};
-use crate::session::{Plan, Refusal};
-use crate::shard::Marks;
+use crate::session::{Expiry, Plan, Refusal, ttl};
+use crate::shard::{Marks, now};
 
 impl Protocol {
     /// Carries out an order. Reference sections 3.4, 3.7, 3.8 and 6.4.
@@ -32,9 +30,15 @@ impl Protocol {
                 None
             }
             Order::Refresh { expire_at, info } => {
-                if let Some(info) = info {
-                    socket.shard.with_member(socket.slot, |member| member.attach(info));
-                }
+                let expiry = (expire_at > 0).then_some(Expiry { at: expire_at, told: true });
+                let grace = socket.shard.node.settings.client.expired_close_delay;
+                let deadline = expiry.and_then(|expiry| expiry.deadline(now(), grace));
+                socket.shard.with_member(socket.slot, |member| {
+                    member.expire(deadline);
+                    if let Some(info) = info {
+                        member.attach(info);
+                    }
+                });
                 self.push(socket, "", refreshed(expire_at).into());
                 None
             }
@@ -94,6 +98,24 @@ impl Protocol {
     }
 }
 
+impl Protocol {
+    /// Ends subscriptions whose time is over. One that the client did not ask for ends the connection, which gets it again if it
+    /// is still granted. Reference sections 3.7 and 3.19.
+    pub(super) async fn end_expired(&self, socket: &Socket, channels: Vec<ChannelName>) -> Option<Farewell> {
+        for channel in channels {
+            let marks = socket.shard.table.borrow().marks_of(socket.slot, &channel);
+            if marks.is_some_and(|bits| Marks::from_bits(bits).server_side()) {
+                return Some(DisconnectCode::SubscriptionExpired.into());
+            }
+            if socket.shard.unsubscribe(socket.slot, &channel).await {
+                let event = Unsubscribe::from(UnsubscribeCode::Expired);
+                self.push(socket, channel.as_str(), event.into());
+            }
+        }
+        None
+    }
+}
+
 fn subscribed(result: SubscribeResult) -> Subscribe {
     Subscribe {
         recoverable: result.recoverable,
@@ -105,8 +127,6 @@ fn subscribed(result: SubscribeResult) -> Subscribe {
 }
 
 fn refreshed(expire_at: i64) -> Refresh {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let left = u64::try_from(expire_at).unwrap_or_default().saturating_sub(now);
     let expires = expire_at > 0;
-    Refresh { expires, ttl: if expires { u32::try_from(left).unwrap_or(u32::MAX) } else { 0 } }
+    Refresh { expires, ttl: if expires { ttl(expire_at) } else { 0 } }
 }

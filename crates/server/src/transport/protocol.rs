@@ -210,6 +210,16 @@ impl Dialogue for Protocol {
         self.announce_loss(socket, channels).await
     }
 
+    async fn expire(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {
+        let over = socket.shard.with_member(socket.slot, |member| {
+            if member.has_expired(now) { Err(DisconnectCode::Expired) } else { Ok(member.take_expired(now)) }
+        });
+        match over? {
+            Ok(channels) => self.end_expired(socket, channels).await,
+            Err(code) => Some(code.into()),
+        }
+    }
+
     fn pong(&mut self, payload: &[u8]) {
         if self.ping_style == PingStyle::Frame
             && let Some(heartbeat) = &mut self.heartbeat

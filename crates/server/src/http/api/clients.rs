@@ -1,7 +1,5 @@
 //! What is done to clients. Reference section 6.4.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use throng_protocol::api::{
     DisconnectRequest, DisconnectResult, RefreshRequest, RefreshResult, SlowClient, SlowClientsRequest,
     SlowClientsResult, SubscribeRequest, SubscribeResult, UnsubscribeRequest, UnsubscribeResult,
@@ -12,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Api, payload};
 use crate::node::{Order, Overrides, Selector, ServerSubscription};
+use crate::session::is_past;
 
 /// How many slow clients are listed when no number is asked for, and how many at most.
 const SLOW_CLIENTS: (usize, usize) = (10, 1_000);
@@ -24,15 +23,13 @@ impl Api {
         let channel = self.channel(&request.channel)?;
         let info = payload::checked(payload::decoded(request.info, &request.b64info)?)?;
         let data = payload::checked(payload::decoded(request.data, &request.b64data)?)?;
-        match request.expire_at {
-            0 => {}
-            moment if is_past(moment) => return Err(ErrorCode::Expired),
-            // Subscriptions do not expire yet, and one that should must not last for ever.
-            _ => return Err(ErrorCode::NotAvailable),
+        let expire_at = (request.expire_at != 0).then_some(request.expire_at);
+        if expire_at.is_some_and(is_past) {
+            return Err(ErrorCode::Expired);
         }
         let recover_since = request.recover_since;
         let overrides = request.overrides.map(overrides).unwrap_or_default();
-        let subscription = ServerSubscription { channel, info, data, recover_since, overrides };
+        let subscription = ServerSubscription { channel, info, data, recover_since, overrides, expire_at };
         let to = Selector { user: request.user, ..Selector::default() };
         self.order(to, &request.client, &request.session, Order::Subscribe(Box::new(subscription))).await?;
         Ok(SubscribeResult {})
@@ -69,7 +66,7 @@ impl Api {
 
     pub(super) async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResult, ErrorCode> {
         let RefreshRequest { expire_at, info, .. } = request;
-        let order = if request.expired || is_past(expire_at) {
+        let order = if request.expired || (expire_at != 0 && is_past(expire_at)) {
             end(DisconnectCode::Expired)
         } else {
             let info = payload::checked(info)?;
@@ -155,10 +152,4 @@ fn overrides(wanted: api::Override) -> Overrides {
         force_positioning: value(wanted.force_positioning),
         force_recovery: value(wanted.force_recovery),
     }
-}
-
-/// Whether this moment, in Unix seconds, is over; 0 never is.
-fn is_past(moment: i64) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    moment != 0 && u64::try_from(moment).ok().is_none_or(|moment| moment <= now)
 }

@@ -1,11 +1,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+use crate::auth::TokenSubscription;
 
 fn welcome(session: &mut Session, request: ConnectRequest) -> Welcome {
     let decision = session.connect(7, request);
     let Decision::Open(welcome) = decision else { panic!("not opened: {decision:?}") };
     *welcome
+}
+
+/// A subscription that comes with the connection.
+pub(super) fn granted(channel: String) -> TokenSubscription {
+    TokenSubscription { channel, ..TokenSubscription::default() }
 }
 
 fn public() -> Settings {
@@ -78,9 +84,9 @@ fn a_user_is_subscribed_to_its_personal_channel() {
     settings.client.subscribe_to_user_personal_channel.enabled = true;
     let channels = |user: &str| {
         let grant = Grant { user: user.into(), ..Grant::default() };
-        let decision = fresh(Format::Json, &settings).admit(7, &ConnectRequest::default(), grant);
-        let Decision::Open(welcome) = decision else { panic!("{decision:?}") };
-        welcome
+        let admitted = fresh(Format::Json, &settings).admit(7, &ConnectRequest::default(), grant);
+        admitted
+            .expect("it is let in")
             .plans
             .iter()
             .map(|plan| (plan.channel.as_str().to_owned(), plan.server_side))
@@ -94,15 +100,13 @@ fn a_user_is_subscribed_to_its_personal_channel() {
 fn granted_channels_are_subscribed_once_each_and_within_the_limit() {
     let settings = Settings::default();
     let admit = |channels: Vec<String>| {
-        let grant = Grant { channels, ..Grant::default() };
+        let grant = Grant { channels: channels.into_iter().map(granted).collect(), ..Grant::default() };
         fresh(Format::Json, &settings).admit(7, &ConnectRequest::default(), grant)
     };
-    let decision = admit(vec!["a".into(), "$b".into(), "a".into()]);
-    let Decision::Open(welcome) = decision else { panic!("{decision:?}") };
-    assert_eq!(welcome.plans.len(), 2);
+    assert_eq!(admit(vec!["a".into(), "$b".into(), "a".into()]).expect("it is let in").plans.len(), 2);
     let many = (0..129).map(|number| number.to_string()).collect();
-    assert_eq!(told(&admit(many)), Told::Closed(DisconnectCode::ChannelLimit));
-    assert_eq!(told(&admit(vec!["chat:a".into()])), Told::Refused(ErrorCode::UnknownChannel));
+    assert_eq!(admit(many).unwrap_err(), Refusal::Close(DisconnectCode::ChannelLimit));
+    assert_eq!(admit(vec!["chat:a".into()]).unwrap_err(), Refusal::Error(ErrorCode::UnknownChannel));
 }
 
 #[test]
@@ -110,9 +114,8 @@ fn a_returning_client_recovers_what_it_was_granted_and_nothing_else() {
     let position = SubscribeRequest { recover: true, offset: 3, epoch: "e".into(), ..Default::default() };
     let subs = ["a", "b"].map(|channel| (channel.to_owned(), position.clone())).into();
     let asked = ConnectRequest { subs, ..ConnectRequest::default() };
-    let grant = Grant { channels: vec!["a".into()], ..Grant::default() };
-    let decision = fresh(Format::Json, &Settings::default()).admit(7, &asked, grant);
-    let Decision::Open(welcome) = decision else { panic!("{decision:?}") };
+    let grant = Grant { channels: vec![granted("a".into())], ..Grant::default() };
+    let welcome = fresh(Format::Json, &Settings::default()).admit(7, &asked, grant).expect("it is let in");
     let [plan] = &welcome.plans[..] else { panic!("one channel was granted") };
     let since = plan.recovery.as_ref().and_then(|recovery| recovery.since.clone());
     assert_eq!(since, Some(StreamPosition { offset: 3, epoch: "e".into() }));

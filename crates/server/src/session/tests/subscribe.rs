@@ -2,6 +2,7 @@ use throng_protocol::FilterNode;
 
 use super::*;
 use crate::config::RecoveryMode;
+use crate::handlers::{Handler, SubscribeReply};
 
 fn plan(settings: &Settings, request: SubscribeRequest) -> Plan {
     let command = super::request(SubscribeRequest { channel: "a".into(), ..request });
@@ -107,6 +108,23 @@ fn what_a_client_wishes_is_granted_where_the_namespace_allows_it() {
     assert_eq!(granted(plan(&forced, SubscribeRequest::default())), (true, false, true, false));
     let recovering = with_stream(|options| options.force_recovery = true);
     assert_eq!(granted(plan(&recovering, SubscribeRequest::default())), (true, true, false, false));
+}
+
+#[test]
+fn a_filter_is_looked_at_after_the_permission() {
+    let filter = FilterNode { cmp: "what".into(), key: "k".into(), ..FilterNode::default() };
+    let filtered =
+        SubscribeRequest { channel: "a".into(), tf: Some(Box::new(filter)), ..SubscribeRequest::default() };
+    let closed = options(|_| ());
+    let ask = |session: &mut Session| told(&session.handle(request(filtered.clone()), &NONE));
+    assert_eq!(ask(&mut open_as("ann", Format::Json, &closed)), Told::Refused(ErrorCode::PermissionDenied));
+    let subscribe = Some(Handler::new(|_| async { Ok(SubscribeReply::default()) }));
+    let set = HandlerSet { subscribe, ..HandlerSet::default() };
+    let mut session = fresh_with(Format::Json, &closed, set);
+    session.admit(7, &ConnectRequest::default(), Grant::default()).expect("it is let in");
+    assert_eq!(ask(&mut session), Told::Granted("ask"));
+    let refused = session.plan(&filtered, Terms::default()).map(|plan| plan.channel);
+    assert_eq!(refused, Err(Refusal::Error(ErrorCode::BadRequest)), "once the handler has agreed");
 }
 
 #[test]

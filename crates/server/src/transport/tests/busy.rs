@@ -93,6 +93,7 @@ async fn an_order_that_a_busy_connection_cannot_take_is_refused_and_not_counted_
     with_rig(async |rig| {
         let mut peer = rig.protocol(PingStyle::Application).await;
         peer.connect().await;
+        peer.subscribe().await;
         let _taken = rig.fill_queue();
         peer.publish().await;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -109,6 +110,7 @@ async fn a_busy_connection_can_always_be_ended() {
     with_rig(async |rig| {
         let mut peer = rig.protocol(PingStyle::Application).await;
         peer.connect().await;
+        peer.subscribe().await;
         let _taken = rig.fill_queue();
         peer.publish().await;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -202,7 +204,11 @@ async fn whoever_has_the_answer_to_its_handshake_is_a_member() {
         let mut buffer = [0; 8];
         let mut into = ReadBuf::new(&mut buffer);
         assert!(Pin::new(&mut near).poll_read(&mut Context::from_waker(&waker), &mut into).is_pending());
-        rig.hand_down(far, Route::Relay { room: "relay:lobby".parse().expect("a name") }, Bytes::new());
+        rig.hand_down(
+            far,
+            Route::Relay { room: "relay:lobby".parse().expect("a name"), pass: None },
+            Bytes::new(),
+        );
         while spy.1.load(Ordering::Relaxed) == usize::MAX {
             tokio::task::yield_now().await;
         }
@@ -253,7 +259,7 @@ async fn a_client_that_comes_while_the_shard_stops_is_turned_away() {
 async fn a_flood_into_one_room_does_not_hold_up_another() {
     with_rig(async |rig| {
         let (mut flooder, listener) = (rig.relay().await, rig.relay().await);
-        let other = || Route::Relay { room: "relay:other".parse().expect("a name") };
+        let other = || Route::Relay { room: "relay:other".parse().expect("a name"), pass: None };
         let (mut ann, mut bob) = (rig.open(other()).await, rig.open(other()).await);
         // Thousands of messages in one read.
         let flood = [0x81, 0x81, 0, 0, 0, 0, b'x'].repeat(5_000);

@@ -1,6 +1,7 @@
 //! Connections over in-memory streams, in a runtime whose time stands still until everybody waits for it.
 
 mod busy;
+mod expiry;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use throng_protocol::Format;
 use throng_protocol::frame::{self, MessageKind, Opcode};
 use throng_registry::{ClientId, WireFormat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, LocalSet, spawn_local, unconstrained};
 use tokio::time::Instant;
 
@@ -34,11 +36,12 @@ struct Rig {
 }
 
 impl Rig {
-    fn start() -> Self {
-        let mut settings = Settings::default();
+    fn start(change: impl FnOnce(&mut Settings, &mut HandlerSet)) -> Self {
+        let (mut settings, mut set) = (Settings::default(), HandlerSet::default());
         settings.shards.count = 1;
+        change(&mut settings, &mut set);
         let admission = Arc::new(Admission::new(&settings, 100));
-        let handlers = Handlers::new(HandlerSet::default(), 1, Duration::ZERO, None);
+        let handlers = Handlers::new(set, 1, Duration::from_secs(1), Some(Handle::current()));
         let node = Arc::new(Node::new(settings, handlers, Tokens::default()));
         let id = node.fanout().shards().next().expect("one shard");
         let shard = spawn_local(unconstrained(shard::run(id, Arc::clone(&node))));
@@ -78,7 +81,7 @@ impl Rig {
     }
 
     async fn relay(&self) -> Peer {
-        self.open(Route::Relay { room: "relay:lobby".parse().expect("a name") }).await
+        self.open(Route::Relay { room: "relay:lobby".parse().expect("a name"), pass: None }).await
     }
 }
 
@@ -173,10 +176,15 @@ impl Peer {
 
 /// Runs a test on a rig and checks that nothing is left of its clients.
 async fn with_rig(test: impl AsyncFnOnce(&Rig)) {
+    with_rig_of(|_, _| (), test).await;
+}
+
+/// Does the same with other settings, or with handlers.
+async fn with_rig_of(change: impl FnOnce(&mut Settings, &mut HandlerSet), test: impl AsyncFnOnce(&Rig)) {
     let local = LocalSet::new();
     local
         .run_until(async {
-            let rig = Rig::start();
+            let rig = Rig::start(change);
             test(&rig).await;
             rig.command(ShardCommand::Stop);
             assert_eq!(rig.shard.await.expect("the shard ends in order"), 0);
