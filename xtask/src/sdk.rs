@@ -28,6 +28,10 @@ use gate::Gate;
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// What the server of most checks is set to.
 const CONFIG: &str = include_str!("../sdk/throng.toml");
+/// What the server of the checks with tokens is set to.
+const TOKENS: &str = include_str!("../sdk/tokens.toml");
+/// The secret in it.
+const SECRET: &str = "a-secret-for-the-checks-of-the-sdks";
 /// Key of its HTTP API.
 const API_KEY: &str = "sdk-checks";
 /// Settings under which pings come often enough to be waited for.
@@ -97,6 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     drop(party);
+    cases::tokens(&installed, &mut checks)?;
     cent(&installed, &mut checks)?;
     checks.check("pings keep quiet clients connected", || quiet_clients_stay(&installed));
     checks.finish("sdk")
@@ -188,8 +193,20 @@ impl Installed {
         Ok(path.to_str().context("the path of the target directory is no UTF-8")?.to_owned())
     }
 
-    /// Starts one client, not yet connected.
+    /// Starts one client, not yet connected, whose user stands in a header.
     fn agent(&self, sdk: Sdk, format: &str, user: &str, url: &str) -> Result<Agent> {
+        self.agent_with(sdk, format, user, url, None)
+    }
+
+    /// Starts one client, not yet connected; with a secret it brings tokens.
+    fn agent_with(
+        &self,
+        sdk: Sdk,
+        format: &str,
+        user: &str,
+        url: &str,
+        secret: Option<&str>,
+    ) -> Result<Agent> {
         let programs = workspace::root().join("xtask/sdk");
         let mut command = match sdk {
             Sdk::Js => {
@@ -198,6 +215,7 @@ impl Installed {
             }
             Sdk::Python => command(&self.python, &programs.join("python/agent.py"), &[url, format, user]),
         };
+        command.args(secret);
         Agent::start(sdk, format, user, &mut command)
     }
 }

@@ -1,15 +1,18 @@
 // One client of npm `centrifuge`, driven over standard input and output.
 //
-//   node agent.mjs MODULES URL json|protobuf USER
+//   node agent.mjs MODULES URL json|protobuf USER [SECRET]
+//
+// With a secret the client brings tokens that it signs itself, and without one a header that a proxy would set.
 //
 // Each line of input is {"id", "op", …}; it is answered by one line {"id", "ok": …} or {"id", "error": {"code", "message"}}.
 // What happens meanwhile is written as lines {"event", …}. The process ends with its input.
 
+import { createHmac } from "node:crypto";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import path from "node:path";
 
-const [modules, url, format, user] = process.argv.slice(2);
+const [modules, url, format, user, secret] = process.argv.slice(2);
 const require = createRequire(path.join(modules, "agent.js"));
 const { Centrifuge } = require(format === "protobuf" ? "centrifuge/build/protobuf" : "centrifuge");
 const binary = format === "protobuf";
@@ -25,11 +28,32 @@ const position = ({ wasRecovering, recovered, streamPosition }) => ({ was_recove
 /** A browser would send a cookie; here a proxy in front of the server is imitated. */
 class WebSocketOfUser extends require("ws") {
   constructor(address, protocols) {
-    super(address, protocols, { headers: { "X-User-ID": user } });
+    super(address, protocols, secret ? {} : { headers: { "X-User-ID": user } });
   }
 }
 
-const client = new Centrifuge(url, { websocket: WebSocketOfUser, minReconnectDelay: 50, maxReconnectDelay: 500, maxServerPingDelay: 2000 });
+/** Seconds that tokens last, per kind; none for ever. A kind that is `null` is not to be had. With `forged` they are wrong. */
+let lasting = {};
+
+/** A token of that kind, when the library asks for one; each is told. */
+async function token(kind, claims) {
+  write({ event: `${kind}_token`, channel: claims.channel });
+  if (lasting[kind] === null) {
+    throw new Error("no token is to be had");
+  }
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = lasting[kind] && Math.floor(Date.now() / 1000) + lasting[kind];
+  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: user, exp, ...claims })}`;
+  return `${signed}.${createHmac("sha256", lasting.forged ? "guessed" : secret).update(signed).digest("base64url")}`;
+}
+
+const client = new Centrifuge(url, {
+  websocket: WebSocketOfUser,
+  minReconnectDelay: 50,
+  maxReconnectDelay: 500,
+  maxServerPingDelay: 2000,
+  getToken: secret ? () => token("connection", {}) : undefined,
+});
 client.on("connecting", ({ code, reason }) => write({ event: "connecting", code, reason }));
 client.on("connected", (context) => write({ event: "connected", client: context.client }));
 client.on("disconnected", ({ code, reason }) => write({ event: "disconnected", code, reason }));
@@ -57,14 +81,16 @@ function subscribe(channel, options) {
   });
 }
 
-function newSubscription(channel, { delta, filter, join_leave }) {
+function newSubscription(channel, { delta, filter, join_leave, without_token }) {
   const subscription = client.newSubscription(channel, {
     minResubscribeDelay: 50,
     maxResubscribeDelay: 500,
     delta: delta ? "fossil" : undefined,
     tagsFilter: filter,
     joinLeave: join_leave,
+    getToken: secret && !without_token ? () => token("subscription", { channel }) : undefined,
   });
+  subscription.on("subscribing", ({ code }) => write({ event: "subscribing", channel, code }));
   subscription.on("publication", (context) => write({ event: "publication", channel, ...received(context) }));
   subscription.on("subscribed", (context) => write({ event: "subscribed", channel, ...position(context) }));
   subscription.on("unsubscribed", ({ code }) => write({ event: "unsubscribed", channel, code }));
@@ -77,6 +103,7 @@ function newSubscription(channel, { delta, filter, join_leave }) {
 const barrier = () => client.rpc("barrier", encode({})).catch(() => {});
 
 const operations = {
+  lasting: async (seconds) => void (lasting = seconds),
   connect: async () => {
     client.connect();
     await client.ready();

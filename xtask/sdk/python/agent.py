@@ -1,22 +1,27 @@
 """One client of PyPI `centrifuge-python`, driven over standard input and output.
 
-    python agent.py URL json|protobuf USER
+    python agent.py URL json|protobuf USER [SECRET]
 
+With a secret the client brings tokens that it signs itself, and without one a header that a proxy would set.
 Each line of input is {"id", "op", ...}; it is answered by one line {"id", "ok": ...} or
 {"id", "error": {"code", "message"}}. What happens meanwhile is written as lines {"event", ...}.
 The process ends with its input.
 """
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import sys
+import time
 from collections import Counter
 
 import centrifuge
 from centrifuge.filter import FilterNode
 from centrifuge.types import StreamPosition
 
-URL, FORMAT, USER = sys.argv[1:]
+URL, FORMAT, USER, *SECRET = sys.argv[1:]
 BINARY = FORMAT == "protobuf"
 
 
@@ -46,6 +51,35 @@ def position(ctx):
 
 def member(event, channel, info):
     return {"event": event, "channel": channel, "from": info.client, "user": info.user}
+
+
+# Seconds that tokens last, per kind; those not named for ever. A kind that is None is not to be had. With "forged" they are wrong.
+LASTING = {}
+
+
+def token(kind, **claims):
+    """A token of that kind, when the library asks for one; each is told."""
+    write({"event": f"{kind}_token", **claims})
+    if kind in LASTING:
+        if LASTING[kind] is None:
+            raise RuntimeError("no token is to be had")
+        claims["exp"] = int(time.time()) + LASTING[kind]
+
+    def part(value):
+        return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+    header, claims = {"alg": "HS256", "typ": "JWT"}, {"sub": USER, **claims}
+    signed = b".".join(part(json.dumps(value).encode()) for value in (header, claims))
+    secret = "guessed" if "forged" in LASTING else SECRET[0]
+    return b".".join([signed, part(hmac.digest(secret.encode(), signed, hashlib.sha256))]).decode()
+
+
+async def connection_token(_ctx):
+    return token("connection")
+
+
+async def subscription_token(ctx):
+    return token("subscription", channel=ctx.channel)
 
 
 class Refused(Exception):
@@ -91,6 +125,9 @@ class ChannelEvents(centrifuge.SubscriptionEventHandler):
         self.settled = None
         self.payloads = Counter()
 
+    async def on_subscribing(self, ctx):
+        write({"event": "subscribing", "channel": self.channel, "code": ctx.code})
+
     async def on_subscribed(self, ctx):
         write({"event": "subscribed", "channel": self.channel, **position(ctx)})
         if self.settled and not self.settled.done():
@@ -122,10 +159,15 @@ class Agent:
             max_reconnect_delay=0.5,
             max_server_ping_delay=2.0,
             # A browser would send a cookie; here a proxy in front of the server is imitated.
-            headers={"X-User-ID": USER},
+            headers=None if SECRET else {"X-User-ID": USER},
+            get_token=connection_token if SECRET else None,
             proxy=None,
         )
         self.events = {}
+
+    async def lasting(self, **seconds):
+        LASTING.clear()
+        LASTING.update(seconds)
 
     async def connect(self):
         await self.client.connect()
@@ -134,7 +176,7 @@ class Agent:
     async def disconnect(self):
         await self.client.disconnect()
 
-    async def subscribe(self, channel, delta=False, filter=None, join_leave=False):
+    async def subscribe(self, channel, delta=False, filter=None, join_leave=False, without_token=False):
         subscription = self.client.get_subscription(channel)
         if subscription is None:
             self.events[channel] = ChannelEvents(channel)
@@ -146,6 +188,7 @@ class Agent:
                 delta=centrifuge.DeltaType.FOSSIL if delta else None,
                 tags_filter=FilterNode(filter) if filter else None,
                 join_leave=join_leave,
+                get_token=subscription_token if SECRET and not without_token else None,
             )
         self.events[channel].settled = asyncio.get_running_loop().create_future()
         await subscription.subscribe()

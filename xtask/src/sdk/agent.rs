@@ -182,6 +182,11 @@ impl Agent {
         self.wait(&format!("{event} in {channel}"), |seen| seen.is(event, Some(channel)))
     }
 
+    /// Waits for that event of the client as a whole.
+    pub(super) fn event_of_client(&mut self, event: &str) -> Result<Event> {
+        self.wait(event, |seen| seen.is(event, None))
+    }
+
     /// Waits for publications of a channel with these data, in this order.
     pub(super) fn expect(&mut self, channel: &str, all: &[Value]) -> Result<()> {
         for expected in all {

@@ -12,6 +12,9 @@ use super::{
 
 mod members;
 mod streams;
+mod tokens;
+
+pub(super) use tokens::check as tokens;
 
 /// A check of all clients; its channels are its own.
 type Case = fn(&mut Party<'_>) -> Result<()>;
