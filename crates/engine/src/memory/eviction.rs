@@ -45,7 +45,25 @@ impl<S: Sink> MemoryEngine<S> {
         }
         let _turn = self.evicting.lock();
         while self.has_excess_streams() && self.evict_stream() {}
-        while self.has_excess_bytes() && self.evict_publications() {}
+        while self.has_excess_bytes() && self.evict_publications(self.limits.bytes) {}
+    }
+
+    /// Drops publications of the longest idle streams until there are so many bytes fewer, or none. Returns how many there are
+    /// fewer.
+    ///
+    /// The streams keep their positions, so that whoever recovers is told what is lost. Publishers wait for at most 1 MiB of it.
+    pub fn shed(&self, bytes: usize) -> usize {
+        const STEP: usize = 1 << 20;
+
+        let before = self.ledger.usage().bytes;
+        let target = before.saturating_sub(bytes);
+        // Publishers that go on meanwhile do not keep it busy for ever.
+        for step in 1..=bytes.min(before).div_ceil(STEP) {
+            let limit = before.saturating_sub(step * STEP).max(target);
+            let _turn = self.evicting.lock();
+            while self.ledger.usage().bytes > limit && self.evict_publications(limit) {}
+        }
+        before.saturating_sub(self.ledger.usage().bytes)
     }
 
     /// Forgets a channel that nobody needs any more.
@@ -90,10 +108,10 @@ impl<S: Sink> MemoryEngine<S> {
     }
 
     /// Returns whether there was a stream to look at.
-    fn evict_publications(&self) -> bool {
+    fn evict_publications(&self, limit: usize) -> bool {
         let Some((name, channel)) = self.ledger.oldest(Order::Filled) else { return false };
         let mut held = channel.hold(&name, &self.ledger);
-        let excess = self.ledger.usage().bytes.saturating_sub(self.limits.bytes);
+        let excess = self.ledger.usage().bytes.saturating_sub(limit);
         if let Some(stream) = held.stream() {
             let evicted = stream.shed(excess) as u64;
             self.ledger.evicted_publications.fetch_add(evicted, Ordering::Relaxed);

@@ -50,6 +50,25 @@ fn reading_a_stream_keeps_its_publications_longer() {
 }
 
 #[test]
+fn what_is_shed_is_the_longest_idle_streams_first_and_no_more_than_is_asked_for() {
+    let node = Node::new(MemoryLimits::default());
+    for channel in ["a", "b", "b", "c"] {
+        node.store(channel, "x");
+    }
+    let position = node.top("a");
+    node.top("b");
+    node.top("c");
+    let before = node.engine.sizes().bytes;
+    let shed = node.engine.shed(cost());
+    assert_eq!(shed, before - node.engine.sizes().bytes);
+    assert_eq!([node.kept("a"), node.kept("b"), node.kept("c")], [vec![], vec![1, 2], vec![1]]);
+    assert_eq!(node.top("a"), position, "who recovers is told what is lost");
+    node.engine.shed(usize::MAX);
+    assert_eq!(node.engine.sizes().bytes, 0);
+    assert_eq!(node.engine.shed(1), 0);
+}
+
+#[test]
 fn a_stream_whose_publications_were_evicted_keeps_its_position() {
     let node = room_for(1);
     let before = node.store("a", "x");
