@@ -3,6 +3,8 @@
 #[path = "../../crates/protocol/tests/checks/mod.rs"]
 mod checks;
 
+mod proxy;
+
 #[path = "../../crates/protocol/tests/api/check.rs"]
 mod api_check;
 
@@ -36,4 +38,9 @@ pub fn frame(bytes: &[u8]) {
 /// See `api_check::api`.
 pub fn api(bytes: &[u8]) {
     api_check::api(bytes);
+}
+
+/// See `proxy::check::header`.
+pub fn proxy_header(bytes: &[u8]) {
+    proxy::check(bytes);
 }
