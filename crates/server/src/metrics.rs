@@ -89,10 +89,20 @@ pub(crate) enum Handshake {
     Disabled,
     Full,
     AddressFull,
+    AddressRate,
+    AddressFailures,
+    /// Too many upgrades in this second, in all.
+    Rate,
+    /// There is too little memory.
+    Memory,
+    /// For a host that is none of the server's.
+    Host,
+    /// It says in a way that does not count, or not at all, whom it comes from.
+    Proxy,
 }
 
 impl Handshake {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 13] = [
         (Self::Accepted, "accepted"),
         (Self::BadRequest, "bad_request"),
         (Self::Origin, "forbidden_origin"),
@@ -100,6 +110,12 @@ impl Handshake {
         (Self::Disabled, "disabled"),
         (Self::Full, "full"),
         (Self::AddressFull, "address_full"),
+        (Self::AddressRate, "address_rate"),
+        (Self::AddressFailures, "address_failures"),
+        (Self::Rate, "rate"),
+        (Self::Memory, "memory"),
+        (Self::Host, "forbidden_host"),
+        (Self::Proxy, "bad_proxy_header"),
     ];
 }
 
@@ -124,6 +140,8 @@ pub(crate) struct Metrics {
     connections: [Number; Transport::ALL.len()],
     handshakes: [Number; Handshake::ALL.len()],
     pub(crate) accept_errors: Number,
+    /// Remote addresses that are remembered, and that were forgotten to make room.
+    pub(crate) addresses: [Number; 2],
     pub(crate) publications: Number,
     pub(crate) publications_refused: Number,
     pub(crate) publishers_paced: Number,
@@ -146,6 +164,7 @@ impl Metrics {
             connections: Default::default(),
             handshakes: Default::default(),
             accept_errors: Number::default(),
+            addresses: Default::default(),
             publications: Number::default(),
             publications_refused: Number::default(),
             publishers_paced: Number::default(),
@@ -209,6 +228,7 @@ pub(crate) fn render(node: &Node) -> String {
     streams(&mut page, node);
     state(&mut page, node);
     node.tokens.render(&mut page);
+    door(&mut page, node);
     if node.settings.http_api_enabled() {
         metrics.api.render(&mut page);
     }
@@ -385,6 +405,36 @@ fn state(page: &mut Page, node: &Node) {
     page.family("throng_shard_clients", "gauge", "Connections of each shard.");
     for (number, shard) in metrics.shards.iter().enumerate() {
         page.sample("throng_shard_clients", &[("shard", &number.to_string())], shard.clients.get());
+    }
+}
+
+fn door(page: &mut Page, node: &Node) {
+    let (memory, [known, forgotten]) = (&node.memory, &node.metrics.addresses);
+    for (name, help, value) in [
+        ("throng_memory_resident_bytes", "Memory that the process holds.", memory.resident()),
+        ("throng_memory_soft_limit_bytes", "Memory above which it is short; 0 if never.", memory.limit()),
+        (
+            "throng_memory_short",
+            "Whether new connections are refused and history shrinks, for want of memory.",
+            memory.is_short().into(),
+        ),
+        ("throng_addresses", "Remote addresses that are remembered.", known.get()),
+    ] {
+        page.single(name, "gauge", help, value);
+    }
+    for (name, help, value) in [
+        (
+            "throng_memory_shed_bytes_total",
+            "Bytes of history dropped because the process held too much memory.",
+            memory.shed(),
+        ),
+        (
+            "throng_addresses_forgotten_total",
+            "Remote addresses forgotten before their time, because there were too many.",
+            forgotten.get(),
+        ),
+    ] {
+        page.single(name, "counter", help, value);
     }
 }
 

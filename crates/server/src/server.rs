@@ -1,4 +1,5 @@
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ use crate::handlers::{
     ConnectEvent, ConnectReply, Handler, HandlerError, HandlerSet, Handlers, MessageEvent, PublishEvent,
     PublishReply, RefreshEvent, RefreshReply, RpcEvent, SubRefreshEvent, SubscribeEvent, SubscribeReply,
 };
-use crate::listener::{self, Admission};
+use crate::http::{Api, Serves};
+use crate::listener::{self, Admission, Listening};
+use crate::memory;
 use crate::node::Node;
 use crate::shard::{self, ShardCommand};
 
@@ -175,12 +178,17 @@ impl ServerBuilder {
             None => settings.check()?,
         }
         let address = settings.listen_address();
-        let listen_error = |source| StartError::Listen { address, source };
         let tokens = Tokens::new(&settings, Handle::current())?;
-        let listener = bind(address).map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
+        let listener = listen(address)?;
+        let address = bound(&listener, address)?;
+        let internal = settings.internal_listen_address().map(listen).transpose()?;
+        let internal_address =
+            internal.as_ref().map(|listener| bound(listener, settings.listen_address())).transpose()?;
         // Each shard's runtime has descriptors of its own.
         let possible = FileLimit::raise().connections().saturating_sub(4 * settings.shards.count).max(1);
+        // Those who run the server find room also when it is full.
+        let reserved = if internal.is_some() { (possible / 8).clamp(1, INTERNAL_CONNECTIONS) } else { 0 };
+        let possible = possible.saturating_sub(reserved).max(1);
         let limit = settings.client.connection_limit.map_or(possible, |wanted| wanted.min(possible));
         let admission = Arc::new(Admission::new(&settings, limit));
         let client = &settings.client;
@@ -189,23 +197,48 @@ impl ServerBuilder {
         let node = Arc::new(Node::new(settings, handlers, tokens));
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let accepting =
-            listener::run(listener, Arc::clone(&node), Arc::clone(&admission), stop.clone(), tasks.clone());
-        tasks.spawn(accepting);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(Arc::clone(&node))));
+        let api = Arc::new(Api::new(Arc::clone(&node), address));
+        let serves = if internal.is_some() { Serves::Public } else { Serves::Everything };
+        let public = Listening { listener, admission: Arc::clone(&admission), serves };
+        let internal = internal.map(|listener| Listening {
+            listener,
+            admission: Arc::new(Admission::internal(reserved)),
+            serves: Serves::Internals,
+        });
+        for listening in iter::once(public).chain(internal) {
+            let (node, api) = (Arc::clone(&node), Arc::clone(&api));
+            tasks.spawn(listener::run(listening, node, api, stop.clone(), tasks.clone()));
+        }
+        tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(Arc::clone(&node), Arc::clone(&admission))));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(memory::watch(Arc::clone(&node))));
         tasks.close();
-        Ok(Running { address, node, admission, shards, stop, tasks })
+        Ok(Running { address, internal_address, node, admission, shards, stop, tasks })
     }
 }
 
-/// Has the engine let go of what has expired.
-async fn sweep(node: Arc<Node>) {
+/// Connections to the internal address that may be open at once, where the limit of open files allows as many.
+const INTERNAL_CONNECTIONS: usize = 1_024;
+
+/// Has the engine let go of what has expired, and counts what is remembered.
+async fn sweep(node: Arc<Node>, admission: Arc<Admission>) {
     const PAUSE: Duration = Duration::from_secs(1);
 
     loop {
         tokio::time::sleep(PAUSE).await;
         node.sweep();
+        let (known, forgotten) = admission.addresses();
+        node.metrics.addresses[0].set(known);
+        node.metrics.addresses[1].set(forgotten);
     }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+/// The address of a listener, with its real port.
+fn bound(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { address, source })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -283,6 +316,7 @@ impl Drop for Alive<'_> {
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    internal_address: Option<SocketAddr>,
     node: Arc<Node>,
     admission: Arc<Admission>,
     shards: Vec<ShardThread>,
@@ -313,6 +347,13 @@ impl Running {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Address and port of the API, health and metrics, with the real port; `None` if they are served at
+    /// [`local_addr`](Self::local_addr).
+    #[must_use]
+    pub const fn internal_addr(&self) -> Option<SocketAddr> {
+        self.internal_address
     }
 
     /// The `ws://` URL of a path, such as `/relay/lobby`. An unspecified address is named as the loopback address.

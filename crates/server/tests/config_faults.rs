@@ -58,7 +58,7 @@ fn options_of_centrifugo_that_are_lacking_are_refused_by_name() {
     let text = r#"
 pid_file = "/run/centrifugo.pid"
 [http_server]
-internal_port = "9000"
+h2c_external = true
 [http_server.tls]
 enabled = true
 cert_pem_file = "cert.pem"
@@ -76,7 +76,7 @@ enabled = true
 "#;
     let expected = "
 throng.toml:2: pid_file: throng does not have a file for its process id yet; remove it
-throng.toml:4: http_server.internal_port: throng does not have a second address for internal endpoints yet; remove it
+throng.toml:4: http_server.h2c_external: throng does not have HTTP/2 yet; remove it, or leave it at false
 throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
 throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
 throng.toml:11: engine.redis: throng does not have another engine than memory yet; remove it

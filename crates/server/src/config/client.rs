@@ -36,7 +36,18 @@ pub struct Client {
     pub connection_limit: Option<usize>,
     /// Connections per remote address. Default 1024.
     pub address_connection_limit: usize,
-    /// Whether loopback addresses fall under `address_connection_limit`, too. Default false.
+    /// Connections in all that may be upgraded in a second; `None` is no limit. Default `None`.
+    pub connection_rate_limit: Option<usize>,
+    /// Connections per second that one remote address may open, once `address_connection_burst` is used up. Default 100.
+    pub address_connection_rate: usize,
+    /// Connections that one remote address may open at once. Default 1024.
+    pub address_connection_burst: usize,
+    /// Handshakes of one remote address that may fail in `address_failure_window`; then its connections are refused until that
+    /// is over. Default 100.
+    pub address_failure_limit: usize,
+    /// Time in which failed handshakes of an address are counted together. Default 1 minute.
+    pub address_failure_window: Duration,
+    /// Whether loopback addresses fall under the limits per address, too. Default false.
     pub address_limit_includes_loopback: bool,
     /// Connections one user may have; `None` is no limit. Default `None`.
     pub user_connection_limit: Option<usize>,
@@ -94,6 +105,11 @@ impl Default for Client {
             frame_command_limit: 1024,
             connection_limit: None,
             address_connection_limit: 1024,
+            connection_rate_limit: None,
+            address_connection_rate: 100,
+            address_connection_burst: 1024,
+            address_failure_limit: 100,
+            address_failure_window: Duration::from_mins(1),
             address_limit_includes_loopback: false,
             user_connection_limit: None,
             history_max_publication_limit: 300,

@@ -9,8 +9,10 @@ use std::{
 
 use super::{
     channel::{ChannelRegex, DataFormat, DeltaType, RecoveryMode, SlowConsumer},
+    door::ProxyProtocol,
     duration::{self, Span},
     fault::Problem,
+    network::{Network, NetworkError},
     rules, secret,
     settings::{LogFormat, Settings, Shards},
     value::Value,
@@ -32,6 +34,12 @@ type At<S, T> = fn(&mut S) -> &mut T;
 pub(super) enum Field<S: 'static> {
     Address(At<S, IpAddr>),
     Port(At<S, u16>),
+    /// An empty text is unset.
+    OptionalAddress(At<S, Option<IpAddr>>),
+    /// An empty text is unset.
+    OptionalPort(At<S, Option<u16>>),
+    Proxy(At<S, ProxyProtocol>),
+    Networks(At<S, Vec<Network>>),
     Switch(At<S, bool>),
     /// On, off, or as the address suggests.
     Toggle(At<S, Option<bool>>),
@@ -39,6 +47,8 @@ pub(super) enum Field<S: 'static> {
     SmallCount(RangeInclusive<u32>, At<S, u32>),
     /// 0 is no limit of its own.
     Limit(At<S, Option<usize>>),
+    /// 0 is a share of what the machine has.
+    Share(RangeInclusive<usize>, At<S, Option<usize>>),
     /// 0 is one for each core.
     Cores(At<S, usize>),
     Duration(RangeInclusive<Duration>, At<S, Duration>),
@@ -83,14 +93,16 @@ impl<S: Clone + 'static> Key<S> {
         match &self.field {
             Field::Address(at) => *at(settings) = address(value)?,
             Field::Port(at) => *at(settings) = whole(value, &(0..=u16::MAX))?,
+            Field::OptionalAddress(at) => *at(settings) = optional(value, address)?,
+            Field::OptionalPort(at) => *at(settings) = optional(value, port)?,
+            Field::Proxy(at) => *at(settings) = choice(value, &PROXY_PROTOCOLS)?,
+            Field::Networks(at) => *at(settings) = networks(value)?,
+            Field::Share(range, at) => *at(settings) = whole_unless_0(value, range)?,
             Field::Switch(at) => *at(settings) = value.boolean()?,
             Field::Toggle(at) => *at(settings) = Some(value.boolean()?),
             Field::Count(range, at) => *at(settings) = whole(value, range)?,
             Field::SmallCount(range, at) => *at(settings) = whole(value, range)?,
-            Field::Limit(at) => {
-                let limit = whole(value, &(0..=1_000_000))?;
-                *at(settings) = (limit > 0).then_some(limit);
-            }
+            Field::Limit(at) => *at(settings) = whole_unless_0(value, &(1..=1_000_000))?,
             Field::Cores(at) => {
                 let count = whole(value, &(0..=Shards::MAX_COUNT))?;
                 *at(settings) = if count == 0 { Shards::default().count } else { count };
@@ -145,6 +157,13 @@ impl<S: Clone + 'static> Key<S> {
         Some(match &self.field {
             Field::Address(at) => Value::Text(at(settings).to_string()),
             Field::Port(at) => Value::Integer((*at(settings)).into()),
+            Field::OptionalAddress(at) => Value::Text(shown(at(settings).as_ref())),
+            Field::OptionalPort(at) => Value::Text(shown(at(settings).as_ref())),
+            Field::Proxy(at) => name_of(*at(settings), &PROXY_PROTOCOLS),
+            Field::Networks(at) => {
+                Value::List(at(settings).iter().map(|network| Value::Text(network.to_string())).collect())
+            }
+            Field::Share(_, at) => count(at(settings).unwrap_or(0)),
             Field::Switch(at) => Value::Boolean(*at(settings)),
             Field::Toggle(at) => Value::Boolean((*at(settings))?),
             Field::Count(_, at) | Field::Cores(at) => count(*at(settings)),
@@ -219,6 +238,11 @@ where
         .ok_or_else(|| out_of_range(&Value::Integer(number), range.start(), range.end()))
 }
 
+/// A number that 0 leaves unset.
+fn whole_unless_0(value: &Value, range: &RangeInclusive<usize>) -> Result<Option<usize>, Problem> {
+    if value.integer()? == 0 { Ok(None) } else { whole(value, range).map(Some) }
+}
+
 fn out_of_range(found: &Value, min: impl ToString, max: impl ToString) -> Problem {
     Problem::OutOfRange { found: found.to_string(), min: min.to_string(), max: max.to_string() }
 }
@@ -253,6 +277,45 @@ fn address(value: &Value) -> Result<IpAddr, Problem> {
     }
 }
 
+/// What an empty text leaves unset.
+fn optional<T>(value: &Value, read: fn(&Value) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
+    if value.text().is_ok_and(str::is_empty) { Ok(None) } else { read(value).map(Some) }
+}
+
+fn shown(value: Option<&impl ToString>) -> String {
+    value.map_or_else(String::new, ToString::to_string)
+}
+
+/// A port, which upstream writes as a text.
+fn port(value: &Value) -> Result<u16, Problem> {
+    match value {
+        Value::Text(text) => whole(&Value::Untyped(text.clone()), &(0..=u16::MAX)),
+        _ => whole(value, &(0..=u16::MAX)),
+    }
+}
+
+fn networks(value: &Value) -> Result<Vec<Network>, Problem> {
+    const MAX: usize = 1_000;
+    const GOOD: &str = "networks such as \"10.0.0.0/8\" or \"2001:db8::1\"";
+
+    let texts = value.texts()?;
+    if texts.len() > MAX {
+        return Err(out_of_range(&Value::Integer(texts.len() as i128), 0, MAX));
+    }
+    let network = |text: &String| {
+        let malformed = |rule| Problem::Malformed { found: format!("{text:?}"), rule, good: GOOD };
+        match text.parse::<Network>() {
+            Ok(network) if network.prefix() == 0 => {
+                Err(malformed("is everybody, so that anybody could forge an address"))
+            }
+            Ok(network) => Ok(network),
+            Err(NetworkError::Malformed) => Err(malformed("is not a network")),
+            Err(NetworkError::HostBits) => Err(malformed("has bits set behind its prefix")),
+        }
+    };
+    texts.iter().map(network).collect()
+}
+
 fn origins(value: &Value) -> Result<Vec<String>, Problem> {
     let patterns = value.texts()?;
     patterns.iter().try_for_each(|pattern| rules::origin_pattern(pattern))?;
@@ -274,6 +337,12 @@ type Names<T, const N: usize> = [(&'static str, T); N];
 
 const LOG_FORMATS: Names<LogFormat, 2> = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 const ERROR_MODES: Names<bool, 2> = [("", false), ("transport", true)];
+const PROXY_PROTOCOLS: Names<ProxyProtocol, 4> = [
+    ("none", ProxyProtocol::None),
+    ("forwarded", ProxyProtocol::Forwarded),
+    ("x-forwarded-for", ProxyProtocol::XForwardedFor),
+    ("proxy", ProxyProtocol::Proxy),
+];
 const DATA_FORMATS: Names<DataFormat, 3> =
     [("json", DataFormat::Json), ("json_object", DataFormat::JsonObject), ("binary", DataFormat::Binary)];
 const RECOVERY_MODES: Names<RecoveryMode, 2> =

@@ -12,6 +12,8 @@ pub struct HttpApi {
     pub key_file: String,
     /// Whether the API is off in spite of a key. Default false.
     pub disabled: bool,
+    /// Whether the API is served on the public address, too, where internal endpoints have one of their own. Default false.
+    pub external: bool,
     /// Path below which the methods are. Default `/api`.
     pub handler_prefix: String,
     /// Whether callers need no key; on loopback addresses only. Default false.
@@ -34,6 +36,7 @@ impl Default for HttpApi {
             key: String::new(),
             key_file: String::new(),
             disabled: false,
+            external: false,
             handler_prefix: "/api".to_owned(),
             insecure: false,
             error_mode_transport: false,
@@ -52,6 +55,7 @@ impl fmt::Debug for HttpApi {
             .field("key", &if self.key.is_empty() { "" } else { "***" })
             .field("key_file", &self.key_file)
             .field("disabled", &self.disabled)
+            .field("external", &self.external)
             .field("handler_prefix", &self.handler_prefix)
             .field("insecure", &self.insecure)
             .field("error_mode_transport", &self.error_mode_transport)

@@ -24,6 +24,10 @@ const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_h
 pub(super) static KEYS: &[Key] = &[
     key("http_server.address", Field::Address(|s| &mut s.http_server.address)),
     key("http_server.port", Field::Port(|s| &mut s.http_server.port)),
+    key("http_server.internal_address", Field::OptionalAddress(|s| &mut s.http_server.internal_address)),
+    key("http_server.internal_port", Field::OptionalPort(|s| &mut s.http_server.internal_port)),
+    key("http_server.proxy.protocol", Field::Proxy(|s| &mut s.http_server.proxy.protocol)),
+    key("http_server.proxy.trusted_networks", Field::Networks(|s| &mut s.http_server.proxy.trusted_networks)),
     key(
         "client.allow_anonymous_connect_without_token",
         Field::Switch(|s| &mut s.client.allow_anonymous_connect_without_token),
@@ -40,6 +44,11 @@ pub(super) static KEYS: &[Key] = &[
     key("client.frame_command_limit", Field::Count(COUNT, |s| &mut s.client.frame_command_limit)),
     key("client.connection_limit", Field::Limit(|s| &mut s.client.connection_limit)),
     key("client.address_connection_limit", Field::Count(COUNT, |s| &mut s.client.address_connection_limit)),
+    key("client.connection_rate_limit", Field::Limit(|s| &mut s.client.connection_rate_limit)),
+    key("client.address_connection_rate", Field::Count(COUNT, |s| &mut s.client.address_connection_rate)),
+    key("client.address_connection_burst", Field::Count(COUNT, |s| &mut s.client.address_connection_burst)),
+    key("client.address_failure_limit", Field::Count(COUNT, |s| &mut s.client.address_failure_limit)),
+    key("client.address_failure_window", Field::Duration(SHORT, |s| &mut s.client.address_failure_window)),
     key(
         "client.address_limit_includes_loopback",
         Field::Switch(|s| &mut s.client.address_limit_includes_loopback),
@@ -244,6 +253,7 @@ pub(super) static KEYS: &[Key] = &[
         Field::SecretFile(secret::header, |s| &mut s.http_api.key_file, |s| &mut s.http_api.key),
     ),
     key("http_api.disabled", Field::Switch(|s| &mut s.http_api.disabled)),
+    key("http_api.external", Field::Switch(|s| &mut s.http_api.external)),
     key("http_api.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.http_api.handler_prefix)),
     key("http_api.insecure", Field::Switch(|s| &mut s.http_api.insecure)),
     key("http_api.error_mode", Field::ErrorMode(|s| &mut s.http_api.error_mode_transport)),
@@ -269,6 +279,7 @@ pub(super) static KEYS: &[Key] = &[
     key("log.format", Field::Format(|s| &mut s.log.format)),
     key("health.enabled", Field::Switch(|s| &mut s.health.enabled)),
     key("prometheus.enabled", Field::Toggle(|s| &mut s.prometheus.enabled)),
+    key("memory.soft_limit", Field::Share(1024 * 1024..=1024 * GIB, |s| &mut s.memory.soft_limit)),
 ];
 
 impl Key {

@@ -7,6 +7,7 @@
 
 mod channel;
 mod client;
+mod door;
 mod duration;
 mod engine;
 mod environment;
@@ -18,6 +19,7 @@ mod http_api;
 mod keys;
 mod load;
 mod namespaces;
+mod network;
 mod options;
 mod origin;
 mod print;
@@ -35,14 +37,15 @@ pub use channel::{
     SlowConsumer,
 };
 pub use client::{Client, PersonalChannel, Rpc, RpcPing};
+pub use door::{HttpServer, Memory, Proxy, ProxyProtocol};
 pub use duration::parse as parse_duration;
 pub use engine::{Engine, MemoryEngine};
 pub use fault::{Fault, Faults, Name, Place, Problem};
 pub use file_limit::FileLimit;
 pub use http_api::HttpApi;
 pub use load::{Loaded, Sources};
+pub use network::{Network, NetworkError};
 pub use origin::AllowedOrigins;
-pub use settings::{
-    Echo, Health, HttpServer, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown, WebSocket,
-};
+pub(crate) use origin::is_loopback;
+pub use settings::{Echo, Health, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown, WebSocket};
 pub use token::{SubscriptionToken, Token};

@@ -67,10 +67,15 @@ fn is_own_or_loopback(origin: &str, host: Option<&str>) -> bool {
 }
 
 /// Whether `host` or `host:port` names this machine itself.
-fn is_loopback(authority: &str) -> bool {
+pub(crate) fn is_loopback(authority: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+    let authority = authority.to_ascii_lowercase();
+    if !authority.bytes().all(plain) {
+        return false;
+    }
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
+        _ => authority.as_str(),
     };
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host == "localhost"

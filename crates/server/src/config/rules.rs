@@ -1,6 +1,8 @@
 //! Rules that a type does not express: for texts, and between settings.
 
-use super::{duration, fault::Problem, namespaces, settings::Settings, token_rules};
+use std::net::IpAddr;
+
+use super::{door::ProxyProtocol, duration, fault::Problem, namespaces, settings::Settings, token_rules};
 
 /// Gives the text back when it keeps the rule.
 pub(super) type TextRule = fn(&str) -> Result<&str, Problem>;
@@ -58,6 +60,7 @@ pub(super) fn whoever_connects(settings: &Settings) -> Vec<Broken> {
     if settings.http_api_enabled() {
         api(settings, &mut refuse);
     }
+    proxy(settings, &mut refuse);
     for (key, size, other, limit, why) in [
         (
             "websocket.message_size_limit",
@@ -101,9 +104,34 @@ fn api(settings: &Settings, refuse: &mut impl FnMut(&str, Option<&str>, Problem)
         let (found, other) = (prefix.clone(), "websocket.handler_prefix");
         refuse("http_api.handler_prefix", Some(other), Problem::Collision { found, other });
     }
-    if settings.http_api.insecure && !settings.listens_on_loopback() {
-        let found = settings.http_server.address.to_string();
+    if settings.http_api.insecure && !settings.api_listens_on_loopback() {
+        let internal = settings.internal_listen_address().map(|address| address.ip());
+        let reachable = |address: &IpAddr| !address.to_canonical().is_loopback();
+        let found = internal.filter(reachable).unwrap_or(settings.http_server.address).to_string();
         refuse("http_api.insecure", Some("http_server.address"), Problem::OpenApi { found });
+    }
+}
+
+/// Checks that whoever is to be believed is named, and that the names are of use.
+fn proxy(settings: &Settings, refuse: &mut impl FnMut(&str, Option<&str>, Problem)) {
+    let proxy = &settings.http_server.proxy;
+    let (protocol, networks) = ("http_server.proxy.protocol", "http_server.proxy.trusted_networks");
+    match (proxy.protocol, proxy.trusted_networks.is_empty()) {
+        (ProxyProtocol::None, true) => {}
+        (ProxyProtocol::None, false) => {
+            let rule = "says whose word counts, but http_server.proxy.protocol is \"none\"";
+            refuse(
+                networks,
+                Some(protocol),
+                Problem::Contradiction { rule, remedy: "choose a protocol, or remove it" },
+            );
+        }
+        (ProxyProtocol::Forwarded | ProxyProtocol::XForwardedFor | ProxyProtocol::Proxy, true) => {
+            let rule = "believes nobody, because http_server.proxy.trusted_networks is empty";
+            let remedy = "name the networks of the proxies, or remove it";
+            refuse(protocol, Some(networks), Problem::Contradiction { rule, remedy });
+        }
+        (ProxyProtocol::Forwarded | ProxyProtocol::XForwardedFor | ProxyProtocol::Proxy, false) => {}
     }
 }
 
@@ -258,6 +286,37 @@ mod tests {
         assert_eq!(broken_keys(small_outbox), ["websocket.message_size_limit", "relay.message_size_limit"]);
         let small_shard = |settings: &mut Settings| settings.shards.backlog_max_size = 1024;
         assert_eq!(broken_keys(small_shard), ["client.queue_max_size"]);
+    }
+
+    #[test]
+    fn a_protocol_of_proxies_and_their_networks_come_together() {
+        let alone = |settings: &mut Settings| settings.http_server.proxy.protocol = ProxyProtocol::Proxy;
+        assert_eq!(broken_keys(alone), ["http_server.proxy.protocol"]);
+        let network = || vec!["10.0.0.0/8".parse().unwrap()];
+        let unused = |settings: &mut Settings| settings.http_server.proxy.trusted_networks = network();
+        assert_eq!(broken_keys(unused), ["http_server.proxy.trusted_networks"]);
+        let both = |settings: &mut Settings| {
+            alone(settings);
+            unused(settings);
+        };
+        assert_eq!(broken_keys(both), [""; 0]);
+    }
+
+    #[test]
+    fn an_insecure_api_may_be_served_where_only_this_machine_reaches_it() {
+        let internal = |settings: &mut Settings| {
+            settings.http_server.address = Ipv4Addr::UNSPECIFIED.into();
+            settings.client.allow_anonymous_connect_without_token = true;
+            settings.http_api.insecure = true;
+            settings.http_server.internal_address = Some(Ipv4Addr::LOCALHOST.into());
+            settings.http_server.internal_port = Some(9090);
+        };
+        assert_eq!(broken_keys(internal), [""; 0]);
+        let external = |settings: &mut Settings| {
+            internal(settings);
+            settings.http_api.external = true;
+        };
+        assert_eq!(broken_keys(external), ["http_api.insecure"]);
     }
 
     #[test]

@@ -1,18 +1,13 @@
 //! The settings that the rest of the server trusts: plain values, every one with a default.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZero,
-    thread,
-    time::Duration,
-};
+use std::{borrow::Cow, net::SocketAddr, num::NonZero, thread, time::Duration};
 
 use throng_registry::ShardId;
 
 use super::{
     channel::{Channel, ChannelOptions},
     client::{Client, Rpc},
+    door::{HttpServer, Memory},
     engine::Engine,
     http_api::HttpApi,
 };
@@ -59,6 +54,8 @@ pub struct Settings {
     pub health: Health,
     /// The endpoint `/metrics`.
     pub prometheus: Prometheus,
+    /// How much memory the process may take.
+    pub memory: Memory,
 }
 
 impl Settings {
@@ -67,9 +64,29 @@ impl Settings {
         SocketAddr::new(self.http_server.address, self.http_server.port)
     }
 
-    /// Whether only programs on this machine can reach the server.
+    /// Address and port of the API, health and metrics; `None` if they are served where everything else is.
+    pub fn internal_listen_address(&self) -> Option<SocketAddr> {
+        let HttpServer { address, port, internal_address, internal_port, .. } = self.http_server;
+        let internal = SocketAddr::new(internal_address.unwrap_or(address), internal_port.unwrap_or(port));
+        // Port 0 stands for another port each time.
+        (internal != self.listen_address() || internal_port == Some(0)).then_some(internal)
+    }
+
+    /// Whether only programs on this machine can reach the server; for what is internal see
+    /// [`internals_listen_on_loopback`](Self::internals_listen_on_loopback).
     pub const fn listens_on_loopback(&self) -> bool {
         self.http_server.address.to_canonical().is_loopback()
+    }
+
+    /// Whether only programs on this machine can reach health, metrics, and the API where it is not external.
+    pub fn internals_listen_on_loopback(&self) -> bool {
+        let address = self.internal_listen_address().map_or(self.http_server.address, |address| address.ip());
+        address.to_canonical().is_loopback()
+    }
+
+    /// Whether only programs on this machine can reach the API.
+    pub fn api_listens_on_loopback(&self) -> bool {
+        self.internals_listen_on_loopback() && (!self.http_api.external || self.listens_on_loopback())
     }
 
     /// Whether there is a key to check tokens with, so that clients can show who they are.
@@ -119,23 +136,7 @@ impl Settings {
 
     /// Whether `/metrics` is served: as [`Prometheus::enabled`] says, else on a loopback address only.
     pub fn prometheus_enabled(&self) -> bool {
-        self.prometheus.enabled.unwrap_or_else(|| self.listens_on_loopback())
-    }
-}
-
-/// Where the server listens: table `[http_server]`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct HttpServer {
-    /// Address to listen on. Default 127.0.0.1.
-    pub address: IpAddr,
-    /// Port to listen on; 0 takes any free one. Default 8080.
-    pub port: u16,
-}
-
-impl Default for HttpServer {
-    fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8080 }
+        self.prometheus.enabled.unwrap_or_else(|| self.internals_listen_on_loopback())
     }
 }
 
@@ -301,6 +302,8 @@ pub struct Prometheus {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
 
     #[test]
@@ -346,5 +349,33 @@ mod tests {
         let mut settings = Settings::default();
         settings.http_server.address = "::ffff:127.0.0.1".parse().unwrap();
         assert!(settings.listens_on_loopback());
+    }
+
+    #[test]
+    fn what_is_internal_has_an_address_of_its_own_if_it_differs_from_the_public_one() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.internal_listen_address(), None);
+        settings.http_server.internal_address = Some(Ipv4Addr::LOCALHOST.into());
+        settings.http_server.internal_port = Some(8080);
+        assert_eq!(settings.internal_listen_address(), None, "it is the same");
+        settings.http_server.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        assert_eq!(settings.internal_listen_address(), Some("127.0.0.1:8080".parse().unwrap()));
+        settings.http_server.internal_address = None;
+        settings.http_server.internal_port = Some(9090);
+        assert_eq!(settings.internal_listen_address(), Some("0.0.0.0:9090".parse().unwrap()));
+        settings.http_server.internal_port = Some(0);
+        settings.http_server.port = 0;
+        assert!(settings.internal_listen_address().is_some(), "any free port is another port");
+    }
+
+    #[test]
+    fn metrics_are_open_where_only_this_machine_reaches_them() {
+        let mut settings = Settings::default();
+        settings.http_server.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        settings.http_server.internal_address = Some(Ipv4Addr::LOCALHOST.into());
+        settings.http_server.internal_port = Some(9090);
+        assert!(settings.prometheus_enabled() && settings.api_listens_on_loopback());
+        settings.http_api.external = true;
+        assert!(!settings.api_listens_on_loopback());
     }
 }

@@ -102,7 +102,6 @@ const SWAGGER: &str = "the pages of Swagger";
 const TLS: &str = "TLS";
 const ADMIN: &str = "an admin interface";
 const CHANNEL_SIGNS: &str = "other signs in the names of channels";
-const INTERNAL: &str = "a second address for internal endpoints";
 const BUFFERS: &str = "buffer sizes to set; shards share their buffers";
 const FIXED_PATH: &str = "another path for this endpoint";
 
@@ -112,8 +111,6 @@ const fn row(path: &'static str, off: Off, feature: &'static str) -> Lacking {
 
 /// Every option of Centrifugo v6 that [`super::keys::KEYS`] does not hold. The first row that covers a path counts.
 pub(super) static LACKING: &[Lacking] = &[
-    row("http_server.internal_address", Off::Empty, INTERNAL),
-    row("http_server.internal_port", Off::Empty, INTERNAL),
     row("http_server.tls_external", Off::False, TLS),
     row("http_server.h2c_external", Off::False, "HTTP/2"),
     row("http_server.tls.*", Off::Nothing, TLS),
@@ -134,7 +131,6 @@ pub(super) static LACKING: &[Lacking] = &[
     row("client.presence_update_interval", Off::Duration("27s"), "presence that must be refreshed"),
     row("client.channel_position_max_time_lag", Off::Zero, "a limit for the lag of publications"),
     row("client.concurrency", Off::Zero, "concurrent commands of one client"),
-    row("client.connection_rate_limit", Off::Zero, "a limit for the rate of connections"),
     row("client.insecure", Off::False, "an insecure mode"),
     row(
         "client.allowed_delta_types",
@@ -212,7 +208,6 @@ pub(super) static LACKING: &[Lacking] = &[
     row("uni_grpc.*", Off::Nothing, "unidirectional transports"),
     row("init.handler_prefix", Off::Text("/connection/init"), "the init endpoint"),
     row("init.*", Off::Nothing, "the init endpoint"),
-    row("http_api.external", Off::False, INTERNAL),
     row("grpc_api.port", Off::Integer(10_000), "a gRPC API"),
     row("grpc_api.*", Off::Nothing, "a gRPC API"),
     row("health.handler_prefix", Off::Text("/health"), FIXED_PATH),
@@ -287,7 +282,7 @@ mod tests {
 
     #[test]
     fn values_of_the_environment_are_read_like_the_defaults_type() {
-        assert!(accepts("client.connection_rate_limit", &Value::Untyped("0".into())));
+        assert!(accepts("client.concurrency", &Value::Untyped("0".into())));
         assert!(accepts("sse.enabled", &Value::Untyped("false".into())));
         assert!(!accepts("sse.enabled", &Value::Untyped("true".into())));
     }

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request};
 use http_body_util::Full;
 
-pub(crate) use api::{Api, ApiCounts, Call};
+pub(crate) use api::{Admitted, Api, ApiCounts, Call};
 pub(crate) use query::{parameter, percent_decode};
 
 use crate::metrics;
@@ -30,8 +30,30 @@ const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What is served at an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Serves {
+    Everything,
+    /// All but health, metrics, and the API unless it is external.
+    Public,
+    /// Only health, metrics and the API.
+    Internals,
+}
+
+impl Serves {
+    /// Whether what is for everybody is served: WebSockets, and the page.
+    pub(crate) const fn public(self) -> bool {
+        matches!(self, Self::Everything | Self::Public)
+    }
+
+    /// Whether what is for those who run the server is served.
+    pub(crate) const fn internals(self) -> bool {
+        matches!(self, Self::Everything | Self::Internals)
+    }
+}
+
 /// Answers a request that asks for no WebSocket.
-pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
+pub(crate) fn answer(request: &request::Parts, node: &Node, serves: Serves) -> Response<Body> {
     if lacks_host(request) {
         return host_is_needed();
     }
@@ -39,7 +61,9 @@ pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
     let path = request.uri.path();
     let websocket =
         path == settings.websocket.handler_prefix || path == "/echo" || path.starts_with("/relay/");
+    let is_internal = matches!(path, "/health" | "/metrics");
     let (kind, content): (_, Bytes) = match path {
+        _ if is_internal && !serves.internals() || !is_internal && !serves.public() => return not_found(),
         _ if websocket => return upgrade_required(),
         "/" if settings.relay_enabled() => return page(request, &settings.relay.default_room),
         "/" => (PLAIN, "throng is running; its WebSocket endpoint is elsewhere\n".into()),
@@ -51,7 +75,7 @@ pub(crate) fn answer(request: &request::Parts, node: &Node) -> Response<Body> {
         }
         "/health" if settings.health.enabled => (JSON, "{}".into()),
         "/metrics" if settings.prometheus_enabled() => (PROMETHEUS, metrics::render(node).into()),
-        _ => return text(StatusCode::NOT_FOUND, "there is nothing at this path\n"),
+        _ => return not_found(),
     };
     reading(request, || content_of(kind, content))
 }
@@ -67,6 +91,10 @@ pub(crate) fn text(status: StatusCode, message: impl Into<Bytes>) -> Response<Bo
 fn lacks_host(request: &request::Parts) -> bool {
     let hosts = request.headers.get_all(HOST).iter().count();
     hosts > 1 || (hosts == 0 && request.version >= Version::HTTP_11)
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "there is nothing at this path\n")
 }
 
 fn host_is_needed() -> Response<Body> {

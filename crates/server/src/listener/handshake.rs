@@ -1,5 +1,5 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, request};
@@ -41,6 +41,9 @@ impl Refused {
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
@@ -61,6 +64,7 @@ pub(crate) fn upgrade(
     request: &request::Parts,
     settings: &Settings,
     origins: &AllowedOrigins,
+    may_name_users: bool,
 ) -> Result<Upgrade, Refused> {
     let accept = check(request)?;
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
@@ -69,7 +73,7 @@ pub(crate) fn upgrade(
         let message = "this origin is not allowed; see client.allowed_origins\n";
         return Err(Refused { result: Handshake::Origin, status: StatusCode::FORBIDDEN, message });
     }
-    let (route, protocol) = route(request, settings)?;
+    let (route, protocol) = route(request, settings, may_name_users)?;
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -117,7 +121,11 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// What the path leads to, and the subprotocol that was chosen.
-fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option<&'static str>), Refused> {
+fn route(
+    request: &request::Parts,
+    settings: &Settings,
+    may_name_users: bool,
+) -> Result<(Route, Option<&'static str>), Refused> {
     let path = request.uri.path();
     if path == settings.websocket.handler_prefix {
         let (format, protocol) = format(request);
@@ -126,6 +134,7 @@ fn route(request: &request::Parts, settings: &Settings) -> Result<(Route, Option
             _ => PingStyle::Application,
         };
         let user = named_user(&request.headers, &settings.client.user_id_http_header);
+        let user = user.filter(|_| may_name_users);
         return Ok((Route::Protocol { format, ping_style, user }, protocol));
     }
     let room = match path.strip_prefix("/relay/") {
@@ -187,6 +196,11 @@ fn tokens(headers: &HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
+/// An upgrade for which there is no room now.
+pub(super) const fn crowded(result: Handshake, message: &'static str) -> Refused {
+    Refused { result, status: StatusCode::SERVICE_UNAVAILABLE, message }
+}
+
 const fn bad(status: StatusCode, message: &'static str) -> Refused {
     Refused { result: Handshake::BadRequest, status, message }
 }
@@ -219,6 +233,7 @@ mod tests {
             &request(uri, headers),
             &settings,
             &AllowedOrigins::new(settings.client.allowed_origins.as_deref()),
+            true,
         )
     }
 
@@ -263,11 +278,11 @@ mod tests {
         ] {
             let mut twice = request("/echo", &[("origin", "http://127.0.0.1:8080")]);
             twice.headers.append(name, HeaderValue::from_static(again));
-            assert_eq!(upgrade(&twice, &settings, &origins).unwrap_err().status, 400, "{name}");
+            assert_eq!(upgrade(&twice, &settings, &origins, true).unwrap_err().status, 400, "{name}");
         }
         let mut without = request("/echo", &[]);
         without.headers.remove(HOST);
-        assert_eq!(upgrade(&without, &settings, &origins).unwrap_err().status, 400);
+        assert_eq!(upgrade(&without, &settings, &origins, true).unwrap_err().status, 400);
     }
 
     #[test]

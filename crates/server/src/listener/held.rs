@@ -1,15 +1,22 @@
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::scan::{Finding, Scanner};
 use crate::shard::Route;
 
-/// A socket that keeps back what is written once an upgrade has been granted: the answer `101 Switching Protocols`.
+/// Bytes that are read at once.
+const READ: usize = 8 * 1024;
+
+/// A socket that keeps back what is written once an upgrade has been granted: the answer `101 Switching Protocols`. What is read
+/// from it is looked at for request smuggling.
 ///
 /// The shard sends it, behind the client's entry into its room. A client that has the answer is a member, and misses nothing
 /// that is said from then on.
@@ -18,11 +25,14 @@ pub(super) struct Held {
     socket: TokioIo<TcpStream>,
     granted: Arc<OnceLock<Route>>,
     answer: Vec<u8>,
+    scanner: Scanner,
+    finding: Arc<Finding>,
 }
 
 impl Held {
-    pub(super) fn new(socket: TcpStream, granted: Arc<OnceLock<Route>>) -> Self {
-        Self { socket: TokioIo::new(socket), granted, answer: Vec::new() }
+    pub(super) fn new(socket: TcpStream, granted: Arc<OnceLock<Route>>, finding: Arc<Finding>) -> Self {
+        let scanner = Scanner::default();
+        Self { socket: TokioIo::new(socket), granted, answer: Vec::new(), scanner, finding }
     }
 
     /// The socket, and what has been kept back.
@@ -35,9 +45,16 @@ impl Read for Held {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        into: ReadBufCursor<'_>,
+        mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, into)
+        // The cursor does not show what was put into it.
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut read = ReadBuf::uninit(&mut space[..into.remaining().min(READ)]);
+        ready!(Pin::new(self.socket.inner_mut()).poll_read(cx, &mut read))?;
+        let verdict = self.scanner.feed(read.filled());
+        self.finding.set(verdict, self.scanner.requests());
+        into.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -39,6 +39,8 @@ struct State {
     latest: Option<Instant>,
     /// The peer has shown a key: a stop of the server lets its request end.
     welcome: bool,
+    /// A request has come.
+    has_asked: bool,
     /// The peer may be sending a body that nobody reads.
     has_body: bool,
 }
@@ -56,12 +58,14 @@ pub(super) enum Ended {
 
 impl Visit {
     pub(super) fn until(deadline: Instant) -> Self {
-        Self(Mutex::new(State { deadline, latest: None, welcome: false, has_body: false }))
+        let state = State { deadline, latest: None, welcome: false, has_asked: false, has_body: false };
+        Self(Mutex::new(state))
     }
 
     /// Notes that a request has come: its answer must be made and taken until then.
     pub(super) fn request(&self, has_body: bool, deadline: Instant) {
         let mut state = self.0.lock();
+        state.has_asked = true;
         state.has_body = has_body;
         state.deadline = deadline;
     }
@@ -76,6 +80,10 @@ impl Visit {
     /// Notes that an answer is ready: it must be taken, and another request come, until then.
     pub(super) fn answered(&self, deadline: Instant) {
         self.0.lock().deadline = deadline;
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.0.lock().has_asked
     }
 
     pub(super) fn has_body(&self) -> bool {

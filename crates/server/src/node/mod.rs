@@ -22,6 +22,7 @@ pub(crate) use streams::PublishHow;
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::handlers::Handlers;
+use crate::memory::MemoryGuard;
 use crate::metrics::Metrics;
 use crate::session::Rules;
 use crate::shard::ShardCommand;
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) handlers: Handlers,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Metrics,
+    pub(crate) memory: MemoryGuard,
 }
 
 impl Node {
@@ -57,6 +59,7 @@ impl Node {
         };
         Self {
             engine: MemoryEngine::new(Spread::new(Arc::clone(&fanout), Arc::clone(&namespaces)), limits),
+            memory: MemoryGuard::new(settings.memory.soft_limit),
             metrics: Metrics::new(fanout.shards().count(), namespaces.all().len()),
             rules: Arc::new(Rules::new(&settings, Arc::clone(&namespaces), &handlers)),
             fanout,
@@ -87,6 +90,11 @@ impl Node {
     /// Lets go of what has expired in the engine.
     pub(crate) fn sweep(&self) {
         self.engine.sweep();
+    }
+
+    /// Drops about so many bytes of history, the longest idle streams' first, and returns how many it were.
+    pub(crate) fn shed_history(&self, bytes: usize) -> usize {
+        self.engine.shed(bytes)
     }
 
     /// What the engine holds.

@@ -113,7 +113,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let mut caller = Caller::of(&server).await;
     caller
         .send(format!(
-            "POST /api/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 10\r\n\r\n{{"
+            "POST /api/info HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 10\r\n\r\n{{"
         ))
         .await;
     let answer = caller.answer().await;
@@ -164,7 +164,7 @@ async fn a_stop_waits_for_the_request_in_hand() {
     let mut caller = Caller::of(&server).await;
     let body = r#"{"channel":"news","data":{}}"#;
     let head = format!(
-        "POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     caller.send(head + &body[..5]).await;
@@ -189,7 +189,7 @@ async fn a_stop_does_not_wait_for_a_request_for_ever() {
     let mut caller = Caller::of(&server).await;
     caller
         .send(format!(
-            "POST /api/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 10\r\n\r\n{{"
+            "POST /api/info HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 10\r\n\r\n{{"
         ))
         .await;
     server.until_metric("throng_api_requests_in_flight", 1).await;

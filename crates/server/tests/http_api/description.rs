@@ -15,7 +15,8 @@ async fn the_description_is_read_without_a_key() {
     let text = server.get("/api").await;
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("openapi.json"), "{text}");
     assert!(server.get("/api/").await.starts_with("HTTP/1.1 200"));
-    let head = server.http("HEAD /api/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let head =
+        server.http("HEAD /api/openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
@@ -80,7 +81,7 @@ async fn every_way_to_send_the_key_that_is_described_opens_the_api() {
             ("header", name) => (String::new(), format!("{name}: {KEY}\r\n")),
             (place, _) => panic!("a key in the {place}"),
         };
-        let rest = "Host: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let rest = "Host: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
         let answer = server.http(&format!("POST /api/info{query} HTTP/1.1\r\n{header}{rest}")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
     }
@@ -91,7 +92,8 @@ async fn statuses_of_what_is_no_call_are_described() {
     let (server, document) = description().await;
     let described = document["paths"]["/info"]["post"]["responses"].as_object().unwrap();
     for (request, status) in [("POST /api/nothing", "404"), ("GET /api/info", "405")] {
-        let rest = format!("X-API-Key: {KEY}\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let rest =
+            format!("X-API-Key: {KEY}\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         let answer = server.http(&format!("{request} HTTP/1.1\r\n{rest}")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         assert!(described.contains_key(status));

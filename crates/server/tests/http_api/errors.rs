@@ -8,7 +8,9 @@ async fn raw(method: &str, path: &str) -> Answer {
     let server = server().await;
     let mut caller = Caller::of(&server).await;
     caller
-        .send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 0\r\n\r\n"))
+        .send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 0\r\n\r\n"
+        ))
         .await;
     caller.answer().await
 }

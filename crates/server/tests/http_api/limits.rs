@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::caller::{Caller, KEY, request, server, server_with};
 use crate::support::TestServer;
 
-const CHUNKED: &str = "Host: x\r\nX-API-Key: s3cret\r\nTransfer-Encoding: chunked\r\n\r\n";
+const CHUNKED: &str = "Host: localhost\r\nX-API-Key: s3cret\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 async fn small() -> TestServer {
     server_with(|settings| settings.http_api.body_size_limit = 1_000).await
@@ -17,7 +17,7 @@ async fn a_body_that_announces_too_much_is_refused_before_it_comes() {
     for length in ["1001", "1000000000000000000"] {
         let mut caller = Caller::of(&server).await;
         let head = format!(
-            "POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: {length}\r\n"
+            "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: {length}\r\n"
         );
         caller.send(head + "Expect: 100-continue\r\n\r\n").await;
         let answer = caller.answer().await;
@@ -70,7 +70,7 @@ async fn more_requests_than_allowed_at_once_are_put_off() {
     let server = server_with(|settings| settings.http_api.max_concurrent_requests = 1).await;
     let (mut slow, mut other) = (Caller::of(&server).await, Caller::of(&server).await);
     slow.send(format!(
-        "POST /api/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 2\r\n\r\n{{"
+        "POST /api/info HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 2\r\n\r\n{{"
     ))
     .await;
     server.until_metric("throng_api_requests_in_flight", 1).await;
@@ -88,7 +88,7 @@ async fn a_client_that_leaves_gives_its_place_back() {
     let server = server_with(|settings| settings.http_api.max_concurrent_requests = 1).await;
     let mut slow = Caller::of(&server).await;
     slow.send(format!(
-        "POST /api/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 2\r\n\r\n{{"
+        "POST /api/info HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 2\r\n\r\n{{"
     ))
     .await;
     server.until_metric("throng_api_requests_in_flight", 1).await;
@@ -102,7 +102,7 @@ async fn a_client_that_leaves_gives_its_place_back() {
 async fn a_stranger_takes_no_place() {
     let server = server_with(|settings| settings.http_api.max_concurrent_requests = 1).await;
     let mut stranger = Caller::of(&server).await;
-    stranger.send("POST /api/info HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{").await;
+    stranger.send("POST /api/info HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{").await;
     assert_eq!(stranger.answer().await.status, 401);
     let mut caller = Caller::of(&server).await;
     assert_eq!(caller.ask("info", "{}").await.status, 200);

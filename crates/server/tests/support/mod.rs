@@ -68,6 +68,19 @@ impl TestServer {
         TcpStream::connect(self.running.local_addr()).await.unwrap()
     }
 
+    /// A connection that has sent these bytes and got the answer 101.
+    pub async fn raw(&self, request: impl AsRef<[u8]>) -> TcpStream {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut socket = self.tcp().await;
+        socket.write_all(request.as_ref()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(timeout(PATIENCE, socket.read_u8()).await.unwrap().unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+        socket
+    }
+
     pub async fn client(&self, path: &str) -> Client {
         self.client_with(path, &[]).await
     }

@@ -13,6 +13,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) settings: &'a Settings,
     /// Where the server listens, with the real port.
     pub(crate) address: SocketAddr,
+    /// Where API, health and metrics are, if elsewhere.
+    pub(crate) internal: Option<SocketAddr>,
     pub(crate) connection_limit: usize,
     /// Whether cargo runs the server, so that cargo can run the client as well.
     pub(crate) under_cargo: bool,
@@ -23,9 +25,14 @@ impl Display for Banner<'_> {
         writeln!(f, "throng {}", env!("CARGO_PKG_VERSION"))?;
         // Programs that start the server with port 0 look for this line.
         writeln!(f, "listening on http://{}", self.address)?;
+        if let Some(internal) = self.internal {
+            writeln!(f, "internal endpoints on http://{internal}")?;
+        }
         writeln!(f)?;
-        let reachable = self.reachable();
         for (name, scheme, path, on, key) in self.endpoints() {
+            let is_internal = matches!(name, "api" | "health" | "metrics");
+            let address = self.internal.filter(|_| is_internal).unwrap_or(self.address);
+            let reachable = reachable(address);
             if !on && name == "api" {
                 writeln!(f, "  {name:<10} off; {key} turns it on")?;
             } else if on {
@@ -93,25 +100,24 @@ impl Banner<'_> {
     fn client_command(&self, command: &str) -> String {
         let program =
             if self.under_cargo { "cargo run --release --bin throng-client --" } else { "throng-client" };
-        let reachable = self.reachable();
+        let reachable = reachable(self.address);
         if reachable == Settings::default().listen_address() {
             format!("{program} {command}")
         } else {
             format!("{program} --url ws://{reachable} {command}")
         }
     }
+}
 
-    /// An address at which this machine reaches the server: "every address" is none that one can connect to.
-    fn reachable(&self) -> SocketAddr {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address {
-                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        address
+/// An address at which this machine reaches the server: "every address" is none that one can connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
+    address
 }
 
 #[cfg(test)]
@@ -120,7 +126,8 @@ mod tests {
 
     fn banner(settings: &Settings, under_cargo: bool) -> String {
         let address = settings.listen_address();
-        Banner { settings, address, connection_limit: 960, under_cargo }.to_string()
+        let internal = settings.internal_listen_address();
+        Banner { settings, address, internal, connection_limit: 960, under_cargo }.to_string()
     }
 
     #[test]
@@ -165,6 +172,25 @@ Ctrl-C stops the server.";
             "Anonymous clients may connect FROM ANYWHERE, because the settings allow it.",
             "Up to 960 connections at once, as client.connection_limit says.",
             "  throng-client --url ws://127.0.0.1:9000 sub news",
+        ] {
+            assert!(banner.lines().any(|found| found == line), "{line} is not in:\n{banner}");
+        }
+    }
+
+    #[test]
+    fn internal_endpoints_are_shown_where_they_are() {
+        let mut settings = Settings::default();
+        settings.http_server.address = [0, 0, 0, 0].into();
+        settings.client.allow_anonymous_connect_without_token = true;
+        settings.http_server.internal_address = Some(Ipv4Addr::LOCALHOST.into());
+        settings.http_server.internal_port = Some(9090);
+        let banner = banner(&settings, false);
+        for line in [
+            "listening on http://0.0.0.0:8080",
+            "internal endpoints on http://127.0.0.1:9090",
+            "  protocol   ws://127.0.0.1:8080/connection/websocket",
+            "  health     http://127.0.0.1:9090/health",
+            "  metrics    http://127.0.0.1:9090/metrics",
         ] {
             assert!(banner.lines().any(|found| found == line), "{line} is not in:\n{banner}");
         }

@@ -89,6 +89,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     say(Banner {
         settings: &settings,
         address: running.local_addr(),
+        internal: running.internal_addr(),
         connection_limit: running.connection_limit(),
         under_cargo: env::var_os("CARGO").is_some(),
     });

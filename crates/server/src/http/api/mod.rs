@@ -8,6 +8,7 @@ mod batch;
 mod body;
 mod channels;
 mod clients;
+mod cors;
 mod counts;
 mod gate;
 mod method;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Method as HttpMethod, Response, StatusCode, request};
+use http::{HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode, request};
 use hyper::body::Incoming;
 use throng_protocol::ErrorCode;
 use throng_protocol::api::{
@@ -32,6 +33,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use counts::ApiCounts;
 
+use self::cors::Cors;
 use self::counts::Outcome;
 use self::gate::Gate;
 use self::method::{Method, Target};
@@ -56,6 +58,7 @@ const SIDE_BY_SIDE: usize = 64;
 pub(crate) struct Api {
     node: Arc<Node>,
     gate: Gate,
+    cors: Cors,
     room: Arc<Semaphore>,
     identity: Identity,
     description: Bytes,
@@ -67,18 +70,32 @@ pub(crate) struct Call {
     target: Target,
     /// Errors get statuses of their own.
     errors_as_status: bool,
+    /// The page that may read the answer.
+    origin: Option<HeaderValue>,
     since: Instant,
     _room: OwnedSemaphorePermit,
+}
+
+/// What becomes of a request by its head alone.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// It may be answered.
+    Call(Box<Call>),
+    /// It has no key, or a wrong one; the answer ends the connection.
+    Stranger(Response<Body>),
+    /// It has its answer already, which ends the connection.
+    Answered(Response<Body>),
 }
 
 impl Api {
     /// The API of a node that listens at this address.
     pub(crate) fn new(node: Arc<Node>, address: SocketAddr) -> Self {
         let settings = &node.settings.http_api;
-        let gate = Gate::new(settings, node.settings.client.allowed_origins.as_deref());
+        let origins = node.settings.client.allowed_origins.as_deref();
+        let (gate, cors) = (Gate::new(settings, origins), Cors::new(origins));
         let room = Arc::new(Semaphore::new(settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS)));
         let description = openapi(&settings.handler_prefix).into();
-        Self { gate, room, identity: Identity::new(address), description, node }
+        Self { gate, cors, room, identity: Identity::new(address), description, node }
     }
 
     /// Whether a path is the API's.
@@ -96,23 +113,29 @@ impl Api {
         self.settings().idle_timeout
     }
 
-    /// Judges a request by its head; the answer, if it has one already, ends the connection.
-    pub(crate) fn admit(&self, head: &request::Parts) -> Result<Call, Box<Response<Body>>> {
+    /// Judges a request by its head.
+    pub(crate) fn admit(&self, head: &request::Parts) -> Admitted {
         let since = Instant::now();
         let path = self.below(head.uri.path()).unwrap_or_default();
         let target = match path.strip_prefix('/') {
             None => Target::Pipeline,
             Some(name) => Method::named(name).map_or(Target::Nothing, Target::Method),
         };
+        let origin = self.cors.allowed(&head.headers);
         match self.judge(target, path, head) {
             Ok(room) => {
                 let asked = head.headers.get(ERROR_MODE).is_some_and(|mode| mode == "transport");
                 let errors_as_status = asked || self.settings().error_mode_transport;
-                Ok(Call { target, errors_as_status, since, _room: room })
+                Admitted::Call(Box::new(Call { target, errors_as_status, origin, since, _room: room }))
             }
-            Err((outcome, response)) => {
+            Err((outcome, mut response)) => {
                 self.node.metrics.api.request(target, outcome, since.elapsed());
-                Err(response)
+                cors::share(&mut response, origin);
+                if outcome == Outcome::Unauthorized {
+                    Admitted::Stranger(*response)
+                } else {
+                    Admitted::Answered(*response)
+                }
             }
         }
     }
@@ -129,6 +152,10 @@ impl Api {
             return refused(Outcome::Malformed, super::host_is_needed());
         }
         let reads = matches!(head.method, HttpMethod::GET | HttpMethod::HEAD);
+        if !self.gate.is_closed() && cors::is_preflight(head) {
+            let (outcome, response) = self.cors.preflight(&head.headers);
+            return refused(outcome, response);
+        }
         let page = self.page(path);
         if let (false, true, Some(page)) = (self.gate.is_closed(), reads, &page) {
             return refused(Outcome::Done, page.clone());
@@ -154,11 +181,12 @@ impl Api {
         let _in_flight = counts.enter();
         let deadline = call.since + self.settings().request_timeout;
         let max = self.settings().body_size_limit;
-        let (outcome, response) = match body::read(body, max, deadline).await {
+        let (outcome, mut response) = match body::read(body, max, deadline).await {
             Ok(body) => self.carry_out(&call, &body, deadline).await,
             Err(error) => (error.outcome(), answer::unread(error, max)),
         };
         counts.request(call.target, outcome, call.since.elapsed());
+        cors::share(&mut response, call.origin);
         response
     }
 

@@ -1,8 +1,13 @@
-//! Giving memory back to the operating system.
+//! Keeping memory within bounds, and giving it back to the operating system.
 #![cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
     expect(unsafe_code, reason = "the C library's allocator can be asked to trim itself by no safe call")
 )]
+
+mod available;
+mod guard;
+
+pub(crate) use guard::{MemoryGuard, watch};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
