@@ -96,8 +96,11 @@ async fn inject(target: Target) -> Result<()> {
         ] {
             shout(target, &raw::handshake("/connection/websocket", &format!("{header}: {poison}\r\n")))
                 .await?;
-            shout(target, &format!("GET /api/info HTTP/1.1\r\nHost: a\r\n{header}: {poison}\r\n\r\n"))
-                .await?;
+            shout(
+                target,
+                &format!("GET /api/info HTTP/1.1\r\nHost: localhost\r\n{header}: {poison}\r\n\r\n"),
+            )
+            .await?;
         }
         for format in [Format::Json, Format::Protobuf] {
             commands(target, format, poison).await?;

@@ -15,9 +15,10 @@ use super::{
 /// Requests that a proxy and this server could understand in two ways. Each is followed by one that would be smuggled in.
 pub(super) async fn smuggling(target: Target) -> Result<Answers> {
     let key = format!("X-API-Key: {API_KEY}\r\n");
-    let smuggled = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let smuggled = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let post = |headers: &str, body: &str| {
-        format!("POST /api/info HTTP/1.1\r\nHost: a\r\n{key}{headers}\r\n{body}{smuggled}").into_bytes()
+        format!("POST /api/info HTTP/1.1\r\nHost: localhost\r\n{key}{headers}\r\n{body}{smuggled}")
+            .into_bytes()
     };
     let get = |head: &str| format!("{head}{smuggled}").into_bytes();
     let cases: [(&str, Vec<u8>); 18] = [
@@ -39,9 +40,9 @@ pub(super) async fn smuggling(target: Target) -> Result<Answers> {
         ("a folded header", post("X-A: b\r\n Content-Length: 2\r\n", "{}")),
         ("a bare CR in a header", post("X-A: b\rContent-Length: 2\r\n", "{}")),
         ("a NUL in a header", post("X-A: b\0c\r\n", "")),
-        ("two hosts", get("GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")),
+        ("two hosts", get("GET /health HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n")),
         ("no host", get("GET /health HTTP/1.1\r\n\r\n")),
-        ("another HTTP", get("GET /health HTTP/2.5\r\nHost: a\r\n\r\n")),
+        ("another HTTP", get("GET /health HTTP/2.5\r\nHost: localhost\r\n\r\n")),
     ];
     let mut answers = Answers::default();
     for (what, bytes) in &cases {
@@ -64,7 +65,7 @@ pub(super) async fn smuggling(target: Target) -> Result<Answers> {
 /// one answer to one request.
 async fn bare_line_feeds(target: Target, answers: &mut Answers) -> Result<()> {
     let mut raw = Raw::connect(target.address).await?;
-    raw.throw(b"GET /health HTTP/1.1\nHost: a\n\n").await;
+    raw.throw(b"GET /health HTTP/1.1\nHost: localhost\n\n").await;
     let (seen, count) = raw.answers().await;
     answers.expect("bare line feeds", &[Seen::Status(400), Seen::Status(200), Seen::End, Seen::Reset], seen);
     answers.hold("bare line feeds: one answer", count <= 1);
@@ -115,5 +116,5 @@ pub(super) async fn slow_bodies(target: Target) -> Result<Answers> {
 }
 
 fn head(headers: &str) -> String {
-    format!("POST /api/publish HTTP/1.1\r\nHost: a\r\n{headers}\r\n")
+    format!("POST /api/publish HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
 }
