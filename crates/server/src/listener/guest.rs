@@ -121,7 +121,12 @@ impl<'f> Guest<'f> {
     }
 
     /// Answers a request for a room of the relay, once it is known who is behind it.
-    async fn enter_room(&self, request: request::Parts, room: ChannelName, response: Response<Body>) -> Answered {
+    async fn enter_room(
+        &self,
+        request: request::Parts,
+        room: ChannelName,
+        response: Response<Body>,
+    ) -> Answered {
         let mut response = match pass(&self.front.node, self.client, &room, &request.uri).await {
             Ok(pass) => self.grant(Upgrade { route: Route::Relay { room, pass }, response }),
             Err(refused) => self.refuse(refused, &request),
@@ -234,7 +239,10 @@ impl<'f> Guest<'f> {
     fn refuse(&self, refused: Refused, request: &request::Parts) -> Response<Body> {
         let front = self.front;
         front.node.metrics.handshake(refused.result);
-        if matches!(refused.result, Handshake::BadRequest | Handshake::Origin | Handshake::Unauthorized) {
+        let fails =
+            matches!(refused.result, Handshake::BadRequest | Handshake::Origin | Handshake::Unauthorized);
+        // That a token cannot be checked now is no fault of the client's.
+        if fails && refused.status.is_client_error() {
             self.failed();
         }
         let (connection, address) = (self.client, self.address());

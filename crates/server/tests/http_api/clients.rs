@@ -99,7 +99,10 @@ async fn a_subscription_that_cannot_be_is_an_error() {
         (json!({"user": "ann", "channel": "plain:x", "b64info": "/w=="}), 107),
         (json!({"user": "ann", "channel": "plain:x", "expire_at": 1}), 110),
         (json!({"user": "ann", "channel": "plain:x", "expire_at": -1}), 110),
-        (json!({"user": "ann", "channel": "plain:x", "expire_at": 4_102_444_800_u64, "info": 1, "b64info": "?"}), 107),
+        (
+            json!({"user": "ann", "channel": "plain:x", "expire_at": 4_102_444_800_u64, "info": 1, "b64info": "?"}),
+            107,
+        ),
     ] {
         assert_eq!(caller.error("subscribe", &body).await.0, code, "{body}");
     }
