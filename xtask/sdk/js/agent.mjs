@@ -52,7 +52,7 @@ const client = new Centrifuge(url, {
   minReconnectDelay: 50,
   maxReconnectDelay: 500,
   maxServerPingDelay: 2000,
-  getToken: secret ? () => token("connection", {}) : undefined,
+  getToken: secret ? () => token("connection", {}) : null,
 });
 client.on("connecting", ({ code, reason }) => write({ event: "connecting", code, reason }));
 client.on("connected", (context) => write({ event: "connected", client: context.client }));
@@ -88,7 +88,7 @@ function newSubscription(channel, { delta, filter, join_leave, without_token }) 
     delta: delta ? "fossil" : undefined,
     tagsFilter: filter,
     joinLeave: join_leave,
-    getToken: secret && !without_token ? () => token("subscription", { channel }) : undefined,
+    getToken: secret && !without_token ? () => token("subscription", { channel }) : null,
   });
   subscription.on("subscribing", ({ code }) => write({ event: "subscribing", channel, code }));
   subscription.on("publication", (context) => write({ event: "publication", channel, ...received(context) }));

@@ -74,12 +74,12 @@ def token(kind, **claims):
     return b".".join([signed, part(hmac.digest(secret.encode(), signed, hashlib.sha256))]).decode()
 
 
-async def connection_token(_ctx):
+async def connection_token():
     return token("connection")
 
 
-async def subscription_token(ctx):
-    return token("subscription", channel=ctx.channel)
+async def subscription_token(channel):
+    return token("subscription", channel=channel)
 
 
 class Refused(Exception):
