@@ -115,6 +115,7 @@ mod subscription;
 mod task;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use throng_protocol::{
     ClientInfo, ErrorReply, FilterError, FilterNode, Format, Payload, Publication, StreamPosition,
@@ -131,4 +132,5 @@ pub use self::{
     server_events::{ServerEvent, ServerEvents},
     subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},
+    token::Token,
 };

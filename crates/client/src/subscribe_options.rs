@@ -1,5 +1,7 @@
 use throng_protocol::{FilterNode, Payload, StreamPosition, SubscribeRequest};
 
+use crate::Token;
+
 /// What to ask for with a subscription; see [`Client::subscribe_with`](crate::Client::subscribe_with).
 ///
 /// The server grants what the channel's namespace allows and leaves out the rest without a word;
@@ -30,6 +32,8 @@ pub struct SubscribeOptions {
     pub delta: bool,
     /// Get only publications whose tags fulfil this condition.
     pub tags_filter: Option<FilterNode>,
+    /// The token that allows it, for channels that need one. Default none.
+    pub token: Token,
     /// For the application that decides about the subscription. JSON on a JSON connection; empty for none.
     pub data: Payload,
 }
@@ -43,6 +47,7 @@ impl SubscribeOptions {
             positioned: self.positioned,
             join_leave: self.join_leave,
             tf: self.tags_filter.clone().map(Box::new),
+            token: self.token.as_str().to_owned(),
             data: self.data.clone(),
             ..SubscribeRequest::default()
         }

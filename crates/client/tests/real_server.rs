@@ -370,3 +370,49 @@ async fn calls_messages_and_channels_of_the_application_reach_both_sides() {
     })
     .await;
 }
+
+/// A server that knows the secret of tokens, and of channels that need one.
+async fn guarded() -> (throng_server::Running, impl Fn(serde_json::Value) -> String) {
+    let mut settings = settings();
+    settings.client.token.hmac_secret_key = "0123456789abcdef0123456789abcdef".into();
+    let server = Server::builder().settings(settings).start().await.expect("the server starts");
+    let signer = throng_server::tokens::Signer::hmac("0123456789abcdef0123456789abcdef");
+    (server, move |claims| signer.sign(&claims).expect("the claims are signed"))
+}
+
+#[tokio::test]
+async fn a_token_lets_a_client_in_and_another_one_subscribes_it() {
+    bounded(async {
+        let (server, token) = guarded().await;
+        let refused = Client::builder(server.url("")).token("nonsense").connect().await;
+        let refused = format!("{:?}", refused.unwrap_err());
+        assert!(refused.contains("3500"), "{refused}");
+        let client = Client::builder(server.url("")).token(token(serde_json::json!({"sub": "ann"})));
+        let client = client.connect().await.unwrap();
+        let claims = serde_json::json!({"sub": "ann", "channel": "$orders"});
+        let allowed = SubscribeOptions { token: token(claims).into(), ..SubscribeOptions::default() };
+        let _orders = client.subscribe_with("$orders", allowed).await.unwrap();
+        assert!(client.subscribe("$others").await.is_err(), "it is for another channel");
+        server.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_command_line_takes_tokens_from_the_environment_or_as_arguments() {
+    bounded(async {
+        let (server, token) = guarded().await;
+        let ann = token(serde_json::json!({"sub": "ann"}));
+        let orders = token(serde_json::json!({"sub": "ann", "channel": "$orders"}));
+        let url = server.url("");
+        let cli = || Cli::new(&url, &["sub", "$orders", "--json", "--sub-token", &orders]);
+        let mut running = cli().env("THRONG_TOKEN", &ann).spawn();
+        running.until_stdout_has("\"event\":\"subscribed\"").await;
+        server.shutdown().await;
+        let without = cli().without("THRONG_TOKEN").run("").await;
+        assert_ne!(without.status, 0);
+        let several = Cli::new(&url, &["sub", "a", "b", "--sub-token", &orders]).run("").await;
+        assert!(several.status == 2 && several.stderr.contains("--sub-token"), "{}", several.stderr);
+    })
+    .await;
+}

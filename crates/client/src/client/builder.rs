@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Client, Inner, ORDER_QUEUE, State};
 use crate::{
-    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents,
+    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents, Token,
     driver::{Driver, Shared},
     mailbox::{MailboxSender, mailbox},
     options::{Options, option_setters},
@@ -36,6 +36,7 @@ impl ClientBuilder {
             max_pending: 4_096,
             name: "rust".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            token: Token::default(),
             limits: Limits::for_replies(),
         };
         Self { options, settings }
@@ -78,6 +79,13 @@ impl ClientBuilder {
     pub fn name(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self.settings.version = version.into();
+        self
+    }
+
+    /// The token that says who the client is, sent with every connection. Default none. When it has expired (error 109) or is
+    /// not valid (3500), the client stops.
+    pub fn token(mut self, token: impl Into<Token>) -> Self {
+        self.settings.token = token.into();
         self
     }
 

@@ -132,7 +132,8 @@ impl Conversation {
         let name = self.settings.name.clone();
         let version = self.settings.version.clone();
         let subs = self.server_subscriptions.recoveries();
-        let whole = ConnectRequest { name, version, subs, ..ConnectRequest::default() };
+        let token = self.settings.token.as_str().to_owned();
+        let whole = ConnectRequest { token, name, version, subs, ..ConnectRequest::default() };
         // Where there is no room for the positions the server cannot give back anything, which the events tell then.
         let bare = ConnectRequest { subs: BTreeMap::new(), ..whole.clone() };
         let sent = self

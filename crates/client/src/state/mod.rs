@@ -25,7 +25,7 @@ pub(crate) use self::{
     subscriptions::{NewSubscription, SubscriptionKey},
     track::{Place, Told},
 };
-use crate::{Disconnect, RequestError, State};
+use crate::{Disconnect, RequestError, State, Token};
 
 /// What a client needs to know; the builder fills it in.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     /// What the client calls itself in the connect command.
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Says who the client is.
+    pub(crate) token: Token,
     /// Bounds of what the server may send.
     pub(crate) limits: Limits,
 }

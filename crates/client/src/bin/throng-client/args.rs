@@ -3,7 +3,7 @@ use clap::{
 };
 use throng_client::{
     Client, ClientBuilder, Endpoint, FilterNode, Format, QueueBounds, RelayBuilder, RelayClient,
-    StreamPosition,
+    StreamPosition, Token,
 };
 
 use crate::{api::ApiArguments, failure::Failure};
@@ -35,6 +35,7 @@ Exit status:
 
 Environment:
   THRONG_URL      the server, unless --url is given
+  THRONG_TOKEN    the token, unless --token is given
   THRONG_API_KEY  the key of the server API, unless --api-key is given
   NO_COLOR        no colours, when set to anything
   SSL_CERT_FILE   trusted root certificates for wss, instead of the system's";
@@ -46,6 +47,7 @@ Examples:
   throng-client sub orders --since 41:kHdSmVxR         go on where an earlier run has ended
   throng-client sub prices --delta --filter symbol=ACME
   throng-client sub lobby --join-leave --json
+  throng-client sub '$orders' --sub-token \"$TOKEN\"     a channel that needs a token
   throng-client sub news --wait                        before the server is there";
 
 const PUB_EXAMPLES: &str = "\
@@ -120,6 +122,10 @@ pub(crate) struct ConnectionArguments {
         value_name = "URL"
     )]
     pub(crate) url: Endpoint,
+    /// The token that says who you are (sub, pub, history, presence, stats). Others on this machine can see an argument: prefer
+    /// the environment.
+    #[arg(long, global = true, env = "THRONG_TOKEN", hide_env_values = true, value_name = "JWT")]
+    pub(crate) token: Option<Token>,
     /// Speak Protobuf instead of JSON (sub, pub, history, presence, stats).
     #[arg(long, global = true)]
     pub(crate) protobuf: bool,
@@ -221,6 +227,9 @@ pub(crate) struct SubArguments {
     /// server.
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
     pub(crate) filters: Vec<FilterNode>,
+    /// The token that allows the subscription, for a channel that needs one; takes one channel.
+    #[arg(long, env = "THRONG_SUB_TOKEN", hide_env_values = true, value_name = "JWT")]
+    pub(crate) sub_token: Option<Token>,
     #[command(flatten)]
     pub(crate) wait: WaitArgument,
 }
@@ -316,10 +325,14 @@ impl Arguments {
     /// What was typed. Ends the program if that makes no sense, or asks for help.
     pub(crate) fn checked() -> Self {
         let arguments = Self::parse();
-        if let Command::Sub(SubArguments { channels, since: Some(_), .. }) = &arguments.command
+        if let Command::Sub(SubArguments { channels, since, sub_token, .. }) = &arguments.command
             && channels.len() > 1
         {
-            let problem = "--since is a place in one channel's stream, and there are several channels";
+            let problem = match (since, sub_token) {
+                (Some(_), _) => "--since is a place in one channel's stream, and there are several channels",
+                (None, Some(_)) => "--sub-token is for one channel, and there are several",
+                (None, None) => return arguments,
+            };
             Self::command().error(ErrorKind::ArgumentConflict, problem).exit();
         }
         arguments
@@ -333,6 +346,7 @@ impl ConnectionArguments {
         Client::builder(self.url.to_url())
             .format(format)
             .name("throng-client", env!("CARGO_PKG_VERSION"))
+            .token(self.token.clone().unwrap_or_default())
             .queue(QUEUE)
     }
 

@@ -99,6 +99,7 @@ fn options(arguments: &SubArguments) -> SubscribeOptions {
         join_leave: arguments.join_leave,
         delta: arguments.delta,
         tags_filter,
+        token: arguments.sub_token.clone().unwrap_or_default(),
         ..SubscribeOptions::default()
     }
 }

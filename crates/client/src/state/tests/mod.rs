@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Disconnect, Event, QueueBounds, RequestError, ServerEvent, State, StreamPosition, SubscribeError,
-    SubscribeOptions,
+    SubscribeOptions, Token,
     mailbox::{Delivery, MailboxReceiver, mailbox},
 };
 
@@ -295,6 +295,7 @@ fn settings(format: Format) -> Settings {
         max_pending: 4,
         name: "test".to_owned(),
         version: "1".to_owned(),
+        token: Token::default(),
         limits: Limits::for_replies(),
     }
 }
