@@ -134,7 +134,7 @@ impl Subscription {
     fn into_subscription(self, channel: String) -> Result<TokenSubscription, TokenError> {
         let either = |json: Option<&RawValue>, encoded: Option<&str>| {
             payload(json.map(RawValue::get), encoded)
-                .ok_or_else(|| wrong("subs", "base64 where it should be"))
+                .ok_or_else(|| wrong("subs", "JSON in base64 where it should be"))
         };
         Ok(TokenSubscription {
             channel,

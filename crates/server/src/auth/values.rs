@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use throng_protocol::Payload;
+use throng_protocol::{Limits, Payload};
 
 use super::TokenError;
 use super::parts::invalid;
@@ -83,14 +83,18 @@ impl<'t> Claims<'t> {
     pub(super) fn payload(&self, name: &str, base64_name: &str) -> Result<Payload, TokenError> {
         let encoded = self.text(base64_name)?;
         payload(self.0.0.get(name).map(|raw| raw.get()), encoded.as_deref())
-            .ok_or_else(|| wrong(base64_name, "base64"))
+            .ok_or_else(|| wrong(base64_name, "JSON in base64"))
     }
 }
 
-/// What stands in base64, else the JSON; empty if there is neither. `None` if the base64 is none.
+/// What stands in base64, else the JSON; empty if there is neither. `None` if the base64 is none, or holds no JSON.
 pub(super) fn payload(json: Option<&str>, encoded: Option<&str>) -> Option<Payload> {
     match (encoded, json) {
-        (Some(encoded), _) => STANDARD.decode(encoded).ok().map(Payload::from),
+        (Some(encoded), _) => {
+            let decoded = STANDARD.decode(encoded).ok().map(Payload::from)?;
+            // It becomes a part of what JSON clients read.
+            (decoded.is_empty() || decoded.is_json_within(Limits::default().nesting)).then_some(decoded)
+        }
         (None, None | Some("null")) => Some(Payload::default()),
         (None, Some(json)) => Some(Payload::from(json.to_owned())),
     }
