@@ -4,8 +4,8 @@ use std::sync::Arc;
 use throng_protocol::{ChannelName, ClientInfo};
 
 use crate::{
-    Delivery, Event, History, HistoryOptions, HistoryQuery, Origin, PresenceStats, PublishOptions, Published,
-    Sequence, Snapshot,
+    Delivery, Event, Full, History, HistoryOptions, HistoryQuery, Origin, PresenceStats, PublishOptions,
+    Published, Revocation, Revocations, Sequence, Snapshot, Subject,
 };
 
 /// The node cannot take an event now: a queue that it must enter is full. Nothing was published; try again later.
@@ -20,11 +20,17 @@ pub enum EngineError {
     /// The node that would deliver is [`Busy`]; nothing was published.
     #[error("the event was not taken")]
     Busy(#[from] Busy),
+    /// There are as many revocations as there may be; nothing was revoked.
+    #[error("nothing was revoked")]
+    Full(#[from] Full),
+    /// What was asked holds now, but would not after a restart.
+    #[error("it could not be kept on disk: {0}")]
+    NotKept(Arc<str>),
 }
 
 /// Where an engine hands over what was published, one channel at a time and in that channel's order.
 ///
-/// Both calls are made under the engine's lock of the channel, so they must not block and must not call the engine.
+/// The calls about channels are made under the engine's lock of the channel, so they must not block and must not call the engine.
 pub trait Sink: Send + Sync + 'static {
     /// Room for one event in every queue that the channel needs.
     type Ticket;
@@ -39,6 +45,12 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Takes the event into the room that was reserved for it.
     fn deliver(&self, ticket: Self::Ticket, channel: &ChannelName, delivery: Delivery);
+
+    /// Hears of a revocation that the engine's [`Revocations`] hold already: what it means and is connected must go. Must not
+    /// block and must not call the engine. Sinks without connections have nothing to do.
+    fn revoked(&self, revocation: &Revocation) {
+        let _ = revocation;
+    }
 }
 
 /// Orders the events of channels, and keeps their streams and presence.
@@ -148,4 +160,25 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         channel: &ChannelName,
     ) -> impl Future<Output = Result<PresenceStats, EngineError>> + Send;
+
+    /// The revocations that this node knows of, to be asked without waiting.
+    fn revocations(&self) -> &Revocations;
+
+    /// Revokes on every node. This node's [`revocations`](Self::revocations) hold it before the sink hears of it, so that whoever
+    /// is entered first and then judged is noticed by one of both.
+    ///
+    /// One of the same subject is joined with it, see [`Revocations::add`].
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Full`] when as many as are allowed hold, and [`EngineError::NotKept`] when it holds, but could not be kept
+    /// on disk.
+    fn revoke(&self, revocation: Revocation) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Takes the revocation of a subject back on every node; false if there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotKept`] when it is taken back, but would come back after a restart.
+    fn pardon(&self, subject: &Subject) -> impl Future<Output = Result<bool, EngineError>> + Send;
 }

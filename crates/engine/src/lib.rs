@@ -41,12 +41,14 @@ mod event;
 mod memory;
 mod options;
 mod position;
+mod revocation;
 
 pub use clock::{Clock, ManualClock};
 pub use engine::{Busy, Engine, EngineError, Sink};
 pub use event::{Delivery, Event, Message, Origin, Sequence};
-pub use memory::{MemoryEngine, MemoryLimits, MemorySizes};
+pub use memory::{MemoryEngine, MemoryLimits, MemorySizes, StoreError};
 pub use options::{
     EpochMismatch, History, HistoryOptions, HistoryQuery, PresenceStats, PublishOptions, Published, Snapshot,
 };
 pub use position::{Epoch, EpochError, Position};
+pub use revocation::{Barred, Bearer, Full, Revocation, Revocations, Subject};

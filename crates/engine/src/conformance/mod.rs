@@ -186,6 +186,14 @@ suite! {
         presence_belongs_to_its_channel,
         whoever_was_never_present_can_be_removed,
     }
+    revocation {
+        whoever_is_revoked_is_barred_until_pardoned,
+        a_revocation_means_nobody_else,
+        what_was_issued_before_is_revoked_and_what_was_issued_since_is_not,
+        a_user_is_kept_out_of_one_channel,
+        a_revocation_ends_with_its_time,
+        the_sink_hears_of_every_revocation,
+    }
     recovery {
         history_and_what_is_delivered_after_it_fit_together,
         a_position_and_what_is_delivered_after_it_fit_together,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use throng_protocol::ChannelName;
 
-use crate::{Busy, Delivery, Sink};
+use crate::{Busy, Delivery, Revocation, Sink};
 
 /// A sink that writes down what it is handed; clones share what is written.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,7 @@ pub struct Recorder(Arc<Record>);
 struct Record {
     busy: AtomicBool,
     deliveries: Mutex<HashMap<ChannelName, Vec<Delivery>>>,
+    revoked: Mutex<Vec<Revocation>>,
 }
 
 impl Recorder {
@@ -34,6 +35,12 @@ impl Recorder {
     pub fn count(&self, channel: &ChannelName) -> usize {
         self.0.deliveries.lock().get(channel).map_or(0, Vec::len)
     }
+
+    /// The revocations it has heard of so far.
+    #[must_use]
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.0.revoked.lock().clone()
+    }
 }
 
 impl Sink for Recorder {
@@ -45,5 +52,9 @@ impl Sink for Recorder {
 
     fn deliver(&self, (): (), channel: &ChannelName, delivery: Delivery) {
         self.0.deliveries.lock().entry(channel.clone()).or_default().push(delivery);
+    }
+
+    fn revoked(&self, revocation: &Revocation) {
+        self.0.revoked.lock().push(revocation.clone());
     }
 }

@@ -192,7 +192,7 @@ impl<'h, H: Harness> Rig<'h, H> {
     }
 
     /// Waits until something is so, no longer than the harness has patience.
-    fn wait(&self, mut condition: impl FnMut() -> Result<(), String>) {
+    pub(super) fn wait(&self, mut condition: impl FnMut() -> Result<(), String>) {
         let start = Instant::now();
         while let Err(why) = condition() {
             assert!(start.elapsed() < self.harness.patience(), "{why}");

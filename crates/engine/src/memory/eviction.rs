@@ -35,6 +35,7 @@ impl<S: Sink> MemoryEngine<S> {
             }
         }
         self.dedup.sweep(now);
+        self.register.sweep();
     }
 
     /// Evicts while there is more than the limits allow. Whoever made it too much calls this with no lock held, and waits for

@@ -12,6 +12,8 @@ pub struct MemoryLimits {
     pub idempotency_keys: usize,
     /// How long such a result is kept. Default 300 seconds.
     pub idempotency_ttl: Duration,
+    /// Revocations; at the bound a new one is refused. Default 100,000.
+    pub revocations: usize,
 }
 
 impl Default for MemoryLimits {
@@ -21,6 +23,7 @@ impl Default for MemoryLimits {
             bytes: 256 << 20,
             idempotency_keys: 100_000,
             idempotency_ttl: Duration::from_secs(300),
+            revocations: 100_000,
         }
     }
 }

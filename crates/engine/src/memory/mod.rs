@@ -6,10 +6,13 @@ mod eviction;
 mod ledger;
 mod limits;
 mod presence;
+mod revoke;
 mod roster;
 mod sizes;
+mod store;
 mod stream;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -21,15 +24,17 @@ use throng_protocol::{ChannelName, ClientInfo, Publication};
 
 pub use self::limits::MemoryLimits;
 pub use self::sizes::MemorySizes;
+pub use self::store::StoreError;
 
 use self::channel::Channel;
 use self::dedup::Dedup;
 use self::ledger::{Ledger, Usage};
 use self::presence::Presence;
+use self::revoke::Register;
 use self::stream::{Stored, Stream};
 use crate::{
     Clock, Delivery, Engine, EngineError, Event, History, HistoryOptions, HistoryQuery, Message, Origin,
-    PresenceStats, PublishOptions, Published, Sequence, Sink, Snapshot,
+    PresenceStats, PublishOptions, Published, Revocation, Revocations, Sequence, Sink, Snapshot, Subject,
 };
 
 /// The embedded engine: one node, everything in memory, every call answered inline without a task switch.
@@ -88,6 +93,7 @@ pub struct MemoryEngine<S> {
     floor: AtomicU64,
     presence: Presence,
     dedup: Dedup,
+    register: Register,
     ledger: Ledger,
     limits: MemoryLimits,
     /// Held by the one thread that evicts, so that two do not both make up for the same excess.
@@ -109,12 +115,29 @@ impl<S: Sink> MemoryEngine<S> {
             floor: AtomicU64::new(0),
             presence: Presence::default(),
             dedup: Dedup::new(limits.idempotency_keys, limits.idempotency_ttl),
+            register: Register::new(limits.revocations, clock.clone()),
             ledger: Ledger::default(),
             limits,
             evicting: Mutex::new(()),
             clock,
             sink,
         }
+    }
+
+    /// Keeps revocations in a file in this directory, which is made if it is not there, and takes over those that the file holds.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the file cannot be used, for example because it is damaged.
+    pub fn keep_in(mut self, directory: &Path) -> Result<Self, StoreError> {
+        self.register.keep_in(directory)?;
+        Ok(self)
+    }
+
+    /// Writes what is still to be written and closes the file of [`keep_in`](Self::keep_in). What is revoked after that is not
+    /// kept.
+    pub fn close(&self) {
+        self.register.close();
     }
 
     /// Where events go.
@@ -133,6 +156,7 @@ impl<S: Sink> MemoryEngine<S> {
             bytes,
             presence_members: self.presence.member_count(),
             idempotency_keys: self.dedup.key_count(),
+            revocations: self.register.list().len(),
             evicted_publications: count(&self.ledger.evicted_publications),
             evicted_streams: count(&self.ledger.evicted_streams),
             expired_publications: count(&self.ledger.expired_publications),
@@ -357,6 +381,22 @@ impl<S: Sink> Engine for MemoryEngine<S> {
 
     async fn presence_stats(&self, channel: &ChannelName) -> Result<PresenceStats, EngineError> {
         Ok(self.presence.stats(channel))
+    }
+
+    fn revocations(&self) -> &Revocations {
+        self.register.list()
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<(), EngineError> {
+        let written = self.register.add(&revocation)?;
+        self.sink.revoked(&revocation);
+        revoke::awaited(written).await
+    }
+
+    async fn pardon(&self, subject: &Subject) -> Result<bool, EngineError> {
+        let (removed, written) = self.register.remove(subject);
+        revoke::awaited(written).await?;
+        Ok(removed)
     }
 }
 

@@ -14,6 +14,8 @@ pub struct MemorySizes {
     pub presence_members: usize,
     /// Results that are kept for idempotency keys.
     pub idempotency_keys: usize,
+    /// Revocations.
+    pub revocations: usize,
     /// Publications that went because of [`MemoryLimits`](crate::MemoryLimits), so far.
     pub evicted_publications: u64,
     /// Streams that went because of [`MemoryLimits`](crate::MemoryLimits), so far.

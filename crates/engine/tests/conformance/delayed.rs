@@ -8,7 +8,7 @@ use std::time::Duration;
 use throng_engine::conformance::Recorder;
 use throng_engine::{
     Busy, Delivery, Engine, EngineError, Event, History, HistoryOptions, HistoryQuery, MemoryEngine, Origin,
-    PresenceStats, PublishOptions, Published, Sequence, Sink, Snapshot,
+    PresenceStats, PublishOptions, Published, Revocation, Revocations, Sequence, Sink, Snapshot, Subject,
 };
 use throng_protocol::{ChannelName, ClientInfo};
 
@@ -55,6 +55,10 @@ impl Sink for Wire {
 
     fn deliver(&self, (): (), channel: &ChannelName, delivery: Delivery) {
         self.deliveries.send((channel.clone(), delivery)).expect("the other end lives as long as this one");
+    }
+
+    fn revoked(&self, revocation: &Revocation) {
+        self.recorder.revoked(revocation);
     }
 }
 
@@ -150,5 +154,18 @@ impl Engine for Delayed {
     async fn presence_stats(&self, channel: &ChannelName) -> Result<PresenceStats, EngineError> {
         self.way().await;
         self.inner.presence_stats(channel).await
+    }
+    fn revocations(&self) -> &Revocations {
+        self.inner.revocations()
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<(), EngineError> {
+        self.way().await;
+        self.inner.revoke(revocation).await
+    }
+
+    async fn pardon(&self, subject: &Subject) -> Result<bool, EngineError> {
+        self.way().await;
+        self.inner.pardon(subject).await
     }
 }

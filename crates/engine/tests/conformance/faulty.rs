@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use throng_engine::conformance::Recorder;
 use throng_engine::{
     Busy, Delivery, Engine, EngineError, Epoch, Event, History, HistoryOptions, HistoryQuery, MemoryEngine,
-    Message, Origin, PresenceStats, PublishOptions, Published, Sequence, Sink, Snapshot,
+    Message, Origin, PresenceStats, PublishOptions, Published, Revocation, Revocations, Sequence, Sink,
+    Snapshot, Subject,
 };
 use throng_protocol::{ChannelName, ClientInfo, Payload};
 
@@ -46,6 +47,13 @@ pub(crate) enum Fault {
     CountsNoSubscriptions,
     /// Every client is a user of its own.
     CountsUsersByClient,
+    /// Revocations are accepted and do not hold.
+    RevokesNothing,
+    /// Who is connected stays so.
+    RevokesSilently,
+    /// Revocations of channels keep a user out altogether.
+    RevokesTooMuch,
+    PardonsNobody,
 }
 
 /// Each fault, and one check that must notice it.
@@ -73,6 +81,13 @@ pub(crate) const NOTICED_BY: &[(Fault, &str)] = &[
     (Fault::KeepsRemoved, "removal_takes_the_publications_and_leaves_the_position"),
     (Fault::CountsNoSubscriptions, "subscriptions_are_counted"),
     (Fault::CountsUsersByClient, "users_are_counted_once"),
+    (Fault::RevokesNothing, "whoever_is_revoked_is_barred_until_pardoned"),
+    (Fault::RevokesNothing, "what_was_issued_before_is_revoked_and_what_was_issued_since_is_not"),
+    (Fault::RevokesSilently, "the_sink_hears_of_every_revocation"),
+    (Fault::RevokesTooMuch, "a_user_is_kept_out_of_one_channel"),
+    (Fault::RevokesTooMuch, "a_revocation_means_nobody_else"),
+    (Fault::PardonsNobody, "whoever_is_revoked_is_barred_until_pardoned"),
+    (Fault::ForgetsTime, "a_revocation_ends_with_its_time"),
 ];
 
 /// A memory engine with one fault.
@@ -149,6 +164,12 @@ impl Sink for Leaky {
             self.recorder.deliver((), channel, delivery);
         } else if self.fault != Fault::LosesDeliveries {
             self.recorder.deliver((), channel, delivery);
+        }
+    }
+
+    fn revoked(&self, revocation: &Revocation) {
+        if self.fault != Fault::RevokesSilently {
+            self.recorder.revoked(revocation);
         }
     }
 }
@@ -251,5 +272,26 @@ impl Engine for Faulty {
             stats.users = stats.clients;
         }
         Ok(stats)
+    }
+    fn revocations(&self) -> &Revocations {
+        self.inner.revocations()
+    }
+
+    async fn revoke(&self, mut revocation: Revocation) -> Result<(), EngineError> {
+        match (self.fault, &revocation.subject) {
+            (Fault::RevokesNothing, _) => return Ok(()),
+            (Fault::RevokesTooMuch, Subject::Channel { user, .. }) => {
+                revocation.subject = Subject::User(user.clone());
+            }
+            (Fault::RevokesTooMuch, Subject::Issued { before, .. }) => {
+                revocation.subject = Subject::Issued { user: None, before: *before };
+            }
+            _ => {}
+        }
+        self.inner.revoke(revocation).await
+    }
+
+    async fn pardon(&self, subject: &Subject) -> Result<bool, EngineError> {
+        if self.fault == Fault::PardonsNobody { Ok(true) } else { self.inner.pardon(subject).await }
     }
 }

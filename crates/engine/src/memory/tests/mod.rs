@@ -5,6 +5,7 @@ mod copies;
 mod eviction;
 mod keys;
 mod order;
+mod revocations;
 mod sweep;
 
 use std::sync::Arc;
