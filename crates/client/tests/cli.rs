@@ -123,6 +123,15 @@ async fn help_is_complete_and_documents_the_exit_statuses() {
             "info",
             "rpc",
             "slow-clients",
+            "revoke-token",
+            "invalidate-user-tokens",
+            "invalidate-tokens",
+            "revoke-user",
+            "revoke-channel",
+            "block-user",
+            "unblock-user",
+            "pardon",
+            "revocations",
             "batch",
         ] {
             let help = Cli::new("ws://h", &["api", method, "--help"]).env("THRONG_API_KEY", "s3cret");

@@ -178,6 +178,54 @@ async fn questions_print_what_they_are_answered() {
 }
 
 #[tokio::test]
+async fn revocations_are_asked_for_and_printed() {
+    let held = r#"{"revocations":[{"kind":"channel","user":"42","channel":"news","expire_at":9},{"kind":"issued_before","issued_before":5,"expire_at":8}],"total":2}"#;
+    let cases: &[Case<'_>] = &[
+        (
+            &["revoke-token", "t1", "--expire-at", "9"],
+            "revoke_token",
+            r#"{"uid":"t1","expire_at":9}"#,
+            "{}",
+            "",
+        ),
+        (&["invalidate-user-tokens", "42"], "invalidate_user_tokens", r#"{"user":"42"}"#, "{}", ""),
+        (
+            &["invalidate-tokens", "--issued-before", "5"],
+            "invalidate_tokens",
+            r#"{"issued_before":5}"#,
+            "{}",
+            "",
+        ),
+        (&["revoke-user", "42"], "revoke_user", r#"{"user":"42"}"#, "{}", ""),
+        (&["revoke-channel", "42", "news"], "revoke_channel", r#"{"user":"42","channel":"news"}"#, "{}", ""),
+        (&["block-user", "42"], "block_user", r#"{"user":"42"}"#, "{}", ""),
+        (&["unblock-user", "42"], "unblock_user", r#"{"user":"42"}"#, "{}", ""),
+        (
+            &["pardon", "--user", "42", "--issued-before"],
+            "pardon",
+            r#"{"user":"42","issued_before":true}"#,
+            r#"{"pardoned":true}"#,
+            "pardoned\n",
+        ),
+        (
+            &["pardon", "--token", "t1"],
+            "pardon",
+            r#"{"uid":"t1"}"#,
+            r#"{"pardoned":false}"#,
+            "there was no such revocation\n",
+        ),
+        (
+            &["revocations", "--user", "42", "-n", "7"],
+            "revocations",
+            r#"{"user":"42","limit":7}"#,
+            held,
+            "channel\t42 news\t9\nissued_before\t5\t8\n",
+        ),
+    ];
+    bounded(check(cases)).await;
+}
+
+#[tokio::test]
 async fn data_comes_from_stdin_when_it_is_not_typed() {
     bounded(async {
         let answer = ok("{\"result\":{}}");

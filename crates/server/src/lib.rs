@@ -23,6 +23,7 @@ pub mod config;
 
 pub mod handlers;
 mod http;
+pub mod limits;
 mod listener;
 mod memory;
 mod metrics;

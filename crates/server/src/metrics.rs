@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::ApiCounts;
-use crate::node::Node;
+use crate::node::{Node, RevocationCounts};
 
 /// A number that threads add to or set. Its order towards other memory does not matter.
 #[derive(Debug, Default)]
@@ -152,6 +152,7 @@ pub(crate) struct Metrics {
     /// Positioned subscriptions that lost a publication.
     pub(crate) positions_lost: Number,
     recoveries: [Number; Recovery::ALL.len()],
+    pub(crate) revocations: RevocationCounts,
     pub(crate) api: ApiCounts,
     pub(crate) panics: Number,
     pub(crate) shards_alive: Number,
@@ -172,6 +173,7 @@ impl Metrics {
             announcements_dropped: Number::default(),
             positions_lost: Number::default(),
             recoveries: Default::default(),
+            revocations: RevocationCounts::default(),
             api: ApiCounts::default(),
             panics: Number::default(),
             shards_alive: Number::default(),
@@ -229,6 +231,8 @@ pub(crate) fn render(node: &Node) -> String {
     state(&mut page, node);
     node.tokens.render(&mut page);
     door(&mut page, node);
+    metrics.revocations.render(&mut page, node.engine_sizes().revocations);
+    node.limits.render(&mut page);
     if node.settings.http_api_enabled() {
         metrics.api.render(&mut page);
     }

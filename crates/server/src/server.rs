@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use throng_engine::StoreError;
 use throng_protocol::Payload;
 use throng_registry::ShardId;
 use tokio::net::TcpListener;
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The settings are out of range or contradict each other.
     #[error("the settings cannot be used")]
     Settings(#[from] Faults),
+    /// What is kept in `engine.memory.data_dir` cannot be used.
+    #[error("cannot take over what is kept in engine.memory.data_dir")]
+    Data(#[from] StoreError),
 }
 
 impl ServerBuilder {
@@ -194,7 +198,7 @@ impl ServerBuilder {
         let client = &settings.client;
         let runtime = Some(Handle::current());
         let handlers = Handlers::new(self.handlers, client.handler_limit, client.handler_timeout, runtime);
-        let node = Arc::new(Node::new(settings, handlers, tokens));
+        let node = Arc::new(Node::new(settings, handlers, tokens)?);
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let api = Arc::new(Api::new(Arc::clone(&node), address));
@@ -425,6 +429,7 @@ impl Running {
             self.shards.pop();
         }
         self.tasks.wait().await;
+        self.node.close();
         ShutdownReport { closed: before.saturating_sub(cut), cut }
     }
 

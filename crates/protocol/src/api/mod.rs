@@ -24,7 +24,7 @@
 //! # Ok::<(), throng_protocol::api::ApiDecodeError>(())
 //! ```
 //!
-//! Left out on purpose: methods about maps and shared polls, and those of upstream's commercial build.
+//! Left out on purpose: methods about maps and shared polls, and those of upstream's commercial build, except revocation.
 
 mod batch;
 mod double;

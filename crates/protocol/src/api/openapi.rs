@@ -76,12 +76,14 @@ const STATUSES: [(&str, &str); 7] = [
 ];
 
 /// The codes that the methods answer with.
-const CODES: [ErrorCode; 7] = [
+const CODES: [ErrorCode; 9] = [
     ErrorCode::Internal,
     ErrorCode::UnknownChannel,
     ErrorCode::MethodNotFound,
+    ErrorCode::LimitExceeded,
     ErrorCode::BadRequest,
     ErrorCode::NotAvailable,
+    ErrorCode::Expired,
     ErrorCode::TooManyRequests,
     ErrorCode::UnrecoverablePosition,
 ];

@@ -34,6 +34,24 @@ choice! {
         Channels(ChannelsRequest) = 16 "channels",
         /// Lists the clients for whom most waits. An extension of throng.
         SlowClients(SlowClientsRequest) = 100 "slow_clients",
+        /// Revokes a token: connections that came with it end, and new ones are refused.
+        RevokeToken(RevokeTokenRequest) = 101 "revoke_token",
+        /// Revokes the tokens of a user that were issued before a time.
+        InvalidateUserTokens(InvalidateUserTokensRequest) = 102 "invalidate_user_tokens",
+        /// Revokes the tokens of everybody that were issued before a time. An extension of throng.
+        InvalidateTokens(InvalidateTokensRequest) = 103 "invalidate_tokens",
+        /// Revokes everything that a user holds, whenever it was issued. An extension of throng.
+        RevokeUser(RevokeUserRequest) = 104 "revoke_user",
+        /// Keeps a user out of a channel: subscriptions end, and new ones are refused. An extension of throng.
+        RevokeChannel(RevokeChannelRequest) = 105 "revoke_channel",
+        /// Blocks a user: connections end, and new ones are refused.
+        BlockUser(BlockUserRequest) = 106 "block_user",
+        /// Takes the block of a user back.
+        UnblockUser(UnblockUserRequest) = 107 "unblock_user",
+        /// Takes a revocation back. An extension of throng.
+        Pardon(PardonRequest) = 108 "pardon",
+        /// Lists the revocations that hold. An extension of throng.
+        Revocations(RevocationsRequest) = 109 "revocations",
     }
 }
 
@@ -223,6 +241,86 @@ message! {
     pub struct SlowClientsRequest {
         /// Most clients wanted, at most 1,000; 0 for 10.
         pub limit: u32 = 1,
+    }
+
+    /// Revokes a token.
+    pub struct RevokeTokenRequest {
+        /// The token's id, its claim `jti`; must not be empty.
+        pub uid: String = 1,
+        /// When the revocation ends, in Unix seconds: not before the token does. 0 for as long as the server allows.
+        pub expire_at: i64 = 2,
+    }
+
+    /// Revokes the tokens of a user that were issued before a time.
+    pub struct InvalidateUserTokensRequest {
+        /// The user; must not be empty.
+        pub user: String = 1,
+        /// The time, in Unix seconds; tokens that do not say when they were issued count as older. 0 for now, this second
+        /// included.
+        pub issued_before: i64 = 2,
+        /// When the revocation ends, in Unix seconds: not before the tokens do. 0 for as long as the server allows.
+        pub expire_at: i64 = 3,
+    }
+
+    /// Revokes the tokens of everybody that were issued before a time.
+    pub struct InvalidateTokensRequest {
+        /// The time, in Unix seconds; tokens that do not say when they were issued count as older. Must not be 0.
+        pub issued_before: i64 = 1,
+        /// When the revocation ends, in Unix seconds: not before the tokens do. 0 for as long as the server allows.
+        pub expire_at: i64 = 2,
+    }
+
+    /// Revokes everything that a user holds.
+    pub struct RevokeUserRequest {
+        /// The user; must not be empty.
+        pub user: String = 1,
+        /// When the revocation ends, in Unix seconds. 0 for as long as the server allows.
+        pub expire_at: i64 = 2,
+    }
+
+    /// Keeps a user out of a channel.
+    pub struct RevokeChannelRequest {
+        /// The user; must not be empty.
+        pub user: String = 1,
+        /// The channel; must not be empty.
+        pub channel: String = 2,
+        /// When the revocation ends, in Unix seconds. 0 for as long as the server allows.
+        pub expire_at: i64 = 3,
+    }
+
+    /// Blocks a user.
+    pub struct BlockUserRequest {
+        /// The user; must not be empty.
+        pub user: String = 1,
+        /// When the block ends, in Unix seconds. 0 for as long as the server allows.
+        pub expire_at: i64 = 2,
+    }
+
+    /// Takes the block of a user back.
+    pub struct UnblockUserRequest {
+        /// The user; must not be empty.
+        pub user: String = 1,
+    }
+
+    /// Takes a revocation back. One of these must be given: `uid`; `user`; `user` and `channel`; or `issued_before`, alone for what
+    /// was revoked for everybody and with `user` for what was revoked for one.
+    pub struct PardonRequest {
+        /// The token's id, its claim `jti`.
+        pub uid: String = 1,
+        /// The user.
+        pub user: String = 2,
+        /// The channel that the user was kept out of.
+        pub channel: String = 3,
+        /// Tokens that were issued before a time, whichever that is.
+        pub issued_before: bool = 4,
+    }
+
+    /// Asks for the revocations that hold.
+    pub struct RevocationsRequest {
+        /// Only those that name this user; empty for all.
+        pub user: String = 1,
+        /// Most revocations wanted, at most 10,000; 0 for 100.
+        pub limit: u32 = 2,
     }
 
     /// Asks for the channels that have subscribers.

@@ -39,6 +39,24 @@ choice! {
         Channels(ChannelsResult) = 16 "channels",
         /// The clients for whom most waits.
         SlowClients(SlowClientsResult) = 100 "slow_clients",
+        /// The token is revoked.
+        RevokeToken(RevokeTokenResult) = 101 "revoke_token",
+        /// The tokens are revoked.
+        InvalidateUserTokens(InvalidateUserTokensResult) = 102 "invalidate_user_tokens",
+        /// The tokens are revoked.
+        InvalidateTokens(InvalidateTokensResult) = 103 "invalidate_tokens",
+        /// What the user holds is revoked.
+        RevokeUser(RevokeUserResult) = 104 "revoke_user",
+        /// The user is kept out.
+        RevokeChannel(RevokeChannelResult) = 105 "revoke_channel",
+        /// The user is blocked.
+        BlockUser(BlockUserResult) = 106 "block_user",
+        /// The user is not blocked any more.
+        UnblockUser(UnblockUserResult) = 107 "unblock_user",
+        /// Whether there was something to take back.
+        Pardon(PardonResult) = 108 "pardon",
+        /// The revocations.
+        Revocations(RevocationsResult) = 109 "revocations",
     }
 }
 
@@ -142,6 +160,57 @@ message! {
         pub bytes: u64 = 3 always,
         /// Messages that wait for it.
         pub messages: u64 = 4 always,
+    }
+
+    /// Nothing to tell.
+    pub struct RevokeTokenResult {}
+
+    /// Nothing to tell.
+    pub struct InvalidateUserTokensResult {}
+
+    /// Nothing to tell.
+    pub struct InvalidateTokensResult {}
+
+    /// Nothing to tell.
+    pub struct RevokeUserResult {}
+
+    /// Nothing to tell.
+    pub struct RevokeChannelResult {}
+
+    /// Nothing to tell.
+    pub struct BlockUserResult {}
+
+    /// Nothing to tell.
+    pub struct UnblockUserResult {}
+
+    /// Whether there was something to take back.
+    pub struct PardonResult {
+        /// It was revoked, and is so no more.
+        pub pardoned: bool = 1 always,
+    }
+
+    /// The revocations that hold.
+    pub struct RevocationsResult {
+        /// The revocations, in no order.
+        pub revocations: Vec<RevocationInfo> = 1 always,
+        /// How many there are in all.
+        pub total: u32 = 2 always,
+    }
+
+    /// A revocation.
+    pub struct RevocationInfo {
+        /// What is revoked: `token`, `user`, `channel`, `issued_before` or `blocked_user`.
+        pub kind: String = 1 always,
+        /// The token's id.
+        pub uid: String = 2,
+        /// The user.
+        pub user: String = 3,
+        /// The channel.
+        pub channel: String = 4,
+        /// Tokens that were issued before are revoked, in Unix seconds.
+        pub issued_before: i64 = 5,
+        /// When it ends, in Unix seconds.
+        pub expire_at: i64 = 6 always,
     }
 
     /// What the nodes tell.

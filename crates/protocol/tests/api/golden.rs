@@ -268,3 +268,45 @@ fn errors_have_code_and_message_and_answer_any_method() {
         assert_eq!(error.to_string(), format!("{} ({})", error.message, error.code));
     }
 }
+
+#[test]
+fn requests_about_revocations() {
+    let (uid, user, channel) = ("t1".to_owned(), "42".to_owned(), "news".to_owned());
+    let revoke = RevokeTokenRequest { uid: uid.clone(), expire_at: 9 };
+    check_request(revoke, r#"{"uid":"t1","expire_at":9}"#);
+    check_request(RevokeTokenRequest::default(), "{}");
+    let invalidate = InvalidateUserTokensRequest { user: user.clone(), issued_before: 5, expire_at: 9 };
+    check_request(invalidate, r#"{"user":"42","issued_before":5,"expire_at":9}"#);
+    let invalidate = InvalidateTokensRequest { issued_before: 5, expire_at: 9 };
+    check_request(invalidate, r#"{"issued_before":5,"expire_at":9}"#);
+    check_request(RevokeUserRequest { user: user.clone(), expire_at: 9 }, r#"{"user":"42","expire_at":9}"#);
+    let revoke = RevokeChannelRequest { user: user.clone(), channel: channel.clone(), expire_at: 9 };
+    check_request(revoke, r#"{"user":"42","channel":"news","expire_at":9}"#);
+    check_request(BlockUserRequest { user: user.clone(), expire_at: 9 }, r#"{"user":"42","expire_at":9}"#);
+    check_request(UnblockUserRequest { user: user.clone() }, r#"{"user":"42"}"#);
+    let pardon = PardonRequest { uid, user: user.clone(), channel, issued_before: true };
+    check_request(pardon, r#"{"uid":"t1","user":"42","channel":"news","issued_before":true}"#);
+    check_request(RevocationsRequest { user, limit: 7 }, r#"{"user":"42","limit":7}"#);
+
+    check_result(RevokeTokenResult {}, "{}");
+    check_result(InvalidateUserTokensResult {}, "{}");
+    check_result(InvalidateTokensResult {}, "{}");
+    check_result(RevokeUserResult {}, "{}");
+    check_result(RevokeChannelResult {}, "{}");
+    check_result(BlockUserResult {}, "{}");
+    check_result(UnblockUserResult {}, "{}");
+    check_result(PardonResult::default(), r#"{"pardoned":false}"#);
+    let token = RevocationInfo {
+        kind: "token".into(),
+        uid: "t1".into(),
+        user: "42".into(),
+        channel: "news".into(),
+        issued_before: 5,
+        expire_at: 9,
+    };
+    check_result(
+        RevocationsResult { revocations: vec![token], total: 1 },
+        r#"{"revocations":[{"kind":"token","uid":"t1","user":"42","channel":"news","issued_before":5,"expire_at":9}],"total":1}"#,
+    );
+    check_result(RevocationsResult::default(), r#"{"revocations":[],"total":0}"#);
+}

@@ -122,6 +122,6 @@ fn kinds_of_fields_are_those_of_json() {
     assert_eq!(schemas["HistoryResult"]["required"], serde_json::json!(["publications", "epoch", "offset"]));
     let command = &schemas["BatchRequest"]["properties"]["commands"]["items"]["$ref"];
     assert_eq!(command, "#/components/schemas/BatchCommand");
-    assert_eq!(schemas["BatchCommand"]["properties"].as_object().map(serde_json::Map::len), Some(14));
+    assert_eq!(schemas["BatchCommand"]["properties"].as_object().map(serde_json::Map::len), Some(23));
     assert_eq!(keys(&schemas["PublishResponse"]["properties"]), BTreeSet::from(["error", "result"]));
 }

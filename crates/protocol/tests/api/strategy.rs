@@ -105,6 +105,30 @@ fn disconnect() -> impl Strategy<Value = DisconnectRequest> {
     )
 }
 
+fn revocation() -> BoxedStrategy<ApiCommand> {
+    let named = || (text(), any::<i64>());
+    prop_oneof![
+        named().prop_map(|(uid, expire_at)| RevokeTokenRequest { uid, expire_at }.into()),
+        (text(), any::<i64>(), any::<i64>()).prop_map(|(user, issued_before, expire_at)| {
+            InvalidateUserTokensRequest { user, issued_before, expire_at }.into()
+        }),
+        any::<(i64, i64)>().prop_map(|(issued_before, expire_at)| {
+            InvalidateTokensRequest { issued_before, expire_at }.into()
+        }),
+        named().prop_map(|(user, expire_at)| RevokeUserRequest { user, expire_at }.into()),
+        (text(), named()).prop_map(|(channel, (user, expire_at))| {
+            RevokeChannelRequest { user, channel, expire_at }.into()
+        }),
+        named().prop_map(|(user, expire_at)| BlockUserRequest { user, expire_at }.into()),
+        text().prop_map(|user| UnblockUserRequest { user }.into()),
+        (text(), text(), text(), any::<bool>()).prop_map(|(uid, user, channel, issued_before)| {
+            PardonRequest { uid, user, channel, issued_before }.into()
+        }),
+        (text(), any::<u32>()).prop_map(|(user, limit)| RevocationsRequest { user, limit }.into()),
+    ]
+    .boxed()
+}
+
 fn command() -> BoxedStrategy<ApiCommand> {
     prop_oneof![
         publish().prop_map(ApiCommand::from),
@@ -129,6 +153,7 @@ fn command() -> BoxedStrategy<ApiCommand> {
         ),
         text().prop_map(|pattern| ChannelsRequest { pattern }.into()),
         any::<u32>().prop_map(|limit| SlowClientsRequest { limit }.into()),
+        revocation(),
     ]
     .boxed()
 }
@@ -193,6 +218,19 @@ fn slow() -> impl Strategy<Value = SlowClient> {
     })
 }
 
+fn revoked() -> impl Strategy<Value = RevocationInfo> {
+    (text(), text(), text(), text(), any::<(i64, i64)>()).prop_map(
+        |(kind, uid, user, channel, (issued_before, expire_at))| RevocationInfo {
+            kind,
+            uid,
+            user,
+            channel,
+            issued_before,
+            expire_at,
+        },
+    )
+}
+
 fn reply() -> BoxedStrategy<ApiReply> {
     prop_oneof![
         error().prop_map(ApiReply::from),
@@ -213,6 +251,19 @@ fn reply() -> BoxedStrategy<ApiReply> {
         map(any::<u32>().prop_map(|num_clients| ChannelInfo { num_clients }))
             .prop_map(|channels| ChannelsResult { channels }.into()),
         vec(slow(), 0..3).prop_map(|clients| SlowClientsResult { clients }.into()),
+        Just(RevokeTokenResult {}.into()),
+        Just(InvalidateUserTokensResult {}.into()),
+        Just(InvalidateTokensResult {}.into()),
+        Just(RevokeUserResult {}.into()),
+        Just(RevokeChannelResult {}.into()),
+        Just(BlockUserResult {}.into()),
+        Just(UnblockUserResult {}.into()),
+        any::<bool>().prop_map(|pardoned| PardonResult { pardoned }.into()),
+        (vec(revoked(), 0..3), any::<u32>()).prop_map(|(revocations, total)| RevocationsResult {
+            revocations,
+            total
+        }
+        .into()),
     ]
     .boxed()
 }

@@ -75,6 +75,83 @@ pub struct Client {
     pub handler_timeout: Duration,
     /// Handlers of the application that may run at once. Default 1024.
     pub handler_limit: usize,
+    /// How long revocations hold.
+    pub revocation: Revocation,
+    /// How much clients may do, and how fast.
+    pub limits: Limits,
+}
+
+/// How long revocations hold: table `[client.revocation]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// How long one holds unless it says less; no token should be valid for longer. Default 720 h.
+    pub ttl: Duration,
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self { ttl: Duration::from_hours(720) }
+    }
+}
+
+/// How much clients may do in a second: table `[client.limits]`. In a burst, so much of it may come at once as otherwise in
+/// [`burst`](Self::burst).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Whether connections from loopback addresses are limited, too. Default false.
+    pub include_loopback: bool,
+    /// Time whose worth may come at once. Default 5 s.
+    pub burst: Duration,
+    /// Commands, messages of the relay, pings and pongs of one connection. Default 500.
+    pub connection_commands: usize,
+    /// Bytes of one connection, all that comes through its socket after the handshake. Default 2 MiB.
+    pub connection_bytes: usize,
+    /// Publications of one connection. Default 200.
+    pub connection_publish: usize,
+    /// Subscriptions of one connection. Default 100.
+    pub connection_subscribe: usize,
+    /// Commands of one connection that fail. Default 50.
+    pub connection_errors: usize,
+    /// Publications of one user. Default 1000.
+    pub user_publish: usize,
+    /// Subscriptions of one user. Default 2000.
+    pub user_subscribe: usize,
+    /// Times that one user reads history. Default 2000.
+    pub user_history: usize,
+    /// Times that one user reads presence. Default 1000.
+    pub user_presence: usize,
+    /// Calls and messages of one user. Default 1000.
+    pub user_rpc: usize,
+    /// Publications of clients to one channel. Default 5000.
+    pub channel_publish: usize,
+    /// Users whose use is remembered; beyond it those that have been idle are forgotten. Default 100,000.
+    pub users: usize,
+    /// Channels whose use is remembered; beyond it those that have been idle are forgotten. Default 100,000.
+    pub channels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            include_loopback: false,
+            burst: Duration::from_secs(5),
+            connection_commands: 500,
+            connection_bytes: 2 * 1024 * 1024,
+            connection_publish: 200,
+            connection_subscribe: 100,
+            connection_errors: 50,
+            user_publish: 1_000,
+            user_subscribe: 2_000,
+            user_history: 2_000,
+            user_presence: 1_000,
+            user_rpc: 1_000,
+            channel_publish: 5_000,
+            users: 100_000,
+            channels: 100_000,
+        }
+    }
 }
 
 /// The channel that each user is subscribed to without asking: table `[client.subscribe_to_user_personal_channel]`.
@@ -124,6 +201,8 @@ impl Default for Client {
             subscribe_to_user_personal_channel: PersonalChannel::default(),
             handler_timeout: Duration::from_secs(5),
             handler_limit: 1024,
+            revocation: Revocation::default(),
+            limits: Limits::default(),
         }
     }
 }

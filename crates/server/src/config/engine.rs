@@ -22,6 +22,10 @@ pub struct MemoryEngine {
     pub idempotency_keys: usize,
     /// How long the result of an idempotency key is kept. Default 300 s.
     pub idempotency_ttl: Duration,
+    /// Revocations that may hold at once; one more is refused. Default 100,000.
+    pub revocations: usize,
+    /// Directory in which revocations outlive the process, made if it is not there; empty for none. Default none.
+    pub data_dir: String,
 }
 
 impl Default for MemoryEngine {
@@ -31,6 +35,8 @@ impl Default for MemoryEngine {
             max_bytes: 256 << 20,
             idempotency_keys: 100_000,
             idempotency_ttl: Duration::from_secs(300),
+            revocations: 100_000,
+            data_dir: String::new(),
         }
     }
 }

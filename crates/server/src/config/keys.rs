@@ -17,6 +17,8 @@ const SHORT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::fro
 const LEEWAY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
 /// Time to be prolonged; none at all is allowed.
 const GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+/// What may come at once must suffice for a client that comes back, and end some time.
+const BURST: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
 /// The connect reply tells clients the ping interval in whole seconds, where 0 means "no pings".
 const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
@@ -230,6 +232,28 @@ pub(super) static KEYS: &[Key] = &[
         "client.subscription_token.leeway",
         Field::Ttl(LEEWAY, |s| &mut s.client.subscription_token.token.leeway),
     ),
+    key("client.revocation.ttl", Field::Duration(TTL, |s| &mut s.client.revocation.ttl)),
+    key("client.limits.include_loopback", Field::Switch(|s| &mut s.client.limits.include_loopback)),
+    key("client.limits.burst", Field::Duration(BURST, |s| &mut s.client.limits.burst)),
+    key(
+        "client.limits.connection_commands",
+        Field::Count(COUNT, |s| &mut s.client.limits.connection_commands),
+    ),
+    key("client.limits.connection_bytes", Field::Count(BYTES, |s| &mut s.client.limits.connection_bytes)),
+    key("client.limits.connection_publish", Field::Count(COUNT, |s| &mut s.client.limits.connection_publish)),
+    key(
+        "client.limits.connection_subscribe",
+        Field::Count(COUNT, |s| &mut s.client.limits.connection_subscribe),
+    ),
+    key("client.limits.connection_errors", Field::Count(COUNT, |s| &mut s.client.limits.connection_errors)),
+    key("client.limits.user_publish", Field::Count(COUNT, |s| &mut s.client.limits.user_publish)),
+    key("client.limits.user_subscribe", Field::Count(COUNT, |s| &mut s.client.limits.user_subscribe)),
+    key("client.limits.user_history", Field::Count(COUNT, |s| &mut s.client.limits.user_history)),
+    key("client.limits.user_presence", Field::Count(COUNT, |s| &mut s.client.limits.user_presence)),
+    key("client.limits.user_rpc", Field::Count(COUNT, |s| &mut s.client.limits.user_rpc)),
+    key("client.limits.channel_publish", Field::Count(COUNT, |s| &mut s.client.limits.channel_publish)),
+    key("client.limits.users", Field::Count(64..=10_000_000, |s| &mut s.client.limits.users)),
+    key("client.limits.channels", Field::Count(64..=10_000_000, |s| &mut s.client.limits.channels)),
     key("websocket.handler_prefix", Field::Text(rules::endpoint, |s| &mut s.websocket.handler_prefix)),
     key("websocket.message_size_limit", Field::Count(BYTES, |s| &mut s.websocket.message_size_limit)),
     key("websocket.handshake_timeout", Field::Duration(SHORT, |s| &mut s.websocket.handshake_timeout)),
@@ -247,6 +271,8 @@ pub(super) static KEYS: &[Key] = &[
         Field::Count(1..=100_000_000, |s| &mut s.engine.memory.idempotency_keys),
     ),
     key("engine.memory.idempotency_ttl", Field::Duration(TTL, |s| &mut s.engine.memory.idempotency_ttl)),
+    key("engine.memory.revocations", Field::Count(1..=10_000_000, |s| &mut s.engine.memory.revocations)),
+    key("engine.memory.data_dir", Field::Free(|s| &mut s.engine.memory.data_dir)),
     key("http_api.key", Field::Secret(secret::header, |s| &mut s.http_api.key, |s| &mut s.http_api.key_file)),
     key(
         "http_api.key_file",

@@ -36,7 +36,7 @@ pub use channel::{
     Channel, ChannelOptions, ChannelRegex, ChannelRegexError, DataFormat, DeltaType, Namespace, RecoveryMode,
     SlowConsumer,
 };
-pub use client::{Client, PersonalChannel, Rpc, RpcPing};
+pub use client::{Client, Limits, PersonalChannel, Revocation, Rpc, RpcPing};
 pub use door::{HttpServer, Memory, Proxy, ProxyProtocol};
 pub use duration::parse as parse_duration;
 pub use engine::{Engine, MemoryEngine};

@@ -89,9 +89,46 @@ pub(super) fn whoever_connects(settings: &Settings) -> Vec<Broken> {
             refuse(key, Some(other), Problem::Above { found, other, other_found, why });
         }
     }
+    limits(settings, &mut refuse);
     broken.extend(token_rules::broken(settings));
     broken.extend(namespaces::broken(settings));
     broken
+}
+
+/// Checks that limits let through in one go what clients may send in one go.
+fn limits(settings: &Settings, refuse: &mut impl FnMut(&str, Option<&str>, Problem)) {
+    let limits = &settings.client.limits;
+    let at_once = |per_second: usize| {
+        let most = per_second as u128 * limits.burst.as_millis() / 1_000;
+        usize::try_from(most).unwrap_or(usize::MAX)
+    };
+    for (key, size, other, per_second) in [
+        (
+            "client.frame_command_limit",
+            settings.client.frame_command_limit,
+            "client.limits.connection_commands",
+            limits.connection_commands,
+        ),
+        (
+            "websocket.message_size_limit",
+            settings.websocket.message_size_limit,
+            "client.limits.connection_bytes",
+            limits.connection_bytes,
+        ),
+        (
+            "relay.message_size_limit",
+            settings.relay.message_size_limit,
+            "client.limits.connection_bytes",
+            limits.connection_bytes,
+        ),
+    ] {
+        let most = at_once(per_second);
+        if size > most {
+            let why = "with client.limits.burst, so that one message would end its connection";
+            let (found, other_found) = (size.to_string(), most.to_string());
+            refuse(key, Some(other), Problem::Above { found, other, other_found, why });
+        }
+    }
 }
 
 /// Checks the server API, which is on.

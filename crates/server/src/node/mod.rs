@@ -2,14 +2,17 @@
 
 mod namespaces;
 mod orders;
+mod revocations;
 mod spread;
 mod streams;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use throng_engine::{
     Engine, EngineError, Event, MemoryEngine, MemoryLimits, MemorySizes, Message, PublishOptions, Published,
+    StoreError,
 };
 use throng_protocol::ChannelName;
 use throng_registry::{Directory, Fanout, ShardId};
@@ -17,11 +20,13 @@ use tokio::time::Instant;
 
 pub(crate) use namespaces::{Namespace, Namespaces, PRIVATE_PREFIX, USER_BOUNDARY};
 pub(crate) use orders::{Addressed, Obeyed, Order, Overrides, Selector, ServerSubscription};
+pub(crate) use revocations::{RevocationCounts, RevokeError};
 pub(crate) use streams::PublishHow;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::handlers::Handlers;
+use crate::limits::Limits;
 use crate::memory::MemoryGuard;
 use crate::metrics::Metrics;
 use crate::session::Rules;
@@ -42,12 +47,16 @@ pub(crate) struct Node {
     pub(crate) rules: Arc<Rules>,
     pub(crate) handlers: Handlers,
     pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) memory: MemoryGuard,
 }
 
 impl Node {
-    pub(crate) fn new(settings: Settings, handlers: Handlers, tokens: Tokens) -> Self {
+    /// # Errors
+    ///
+    /// [`StoreError`] if what is kept in the data directory cannot be used.
+    pub(crate) fn new(settings: Settings, handlers: Handlers, tokens: Tokens) -> Result<Self, StoreError> {
         let fanout = Arc::new(Fanout::new(settings.shards.count, settings.shards.queue_capacity));
         let namespaces = Arc::new(Namespaces::new(&settings));
         let memory = &settings.engine.memory;
@@ -56,18 +65,24 @@ impl Node {
             bytes: memory.max_bytes,
             idempotency_keys: memory.idempotency_keys,
             idempotency_ttl: memory.idempotency_ttl,
+            revocations: memory.revocations,
         };
-        Self {
-            engine: MemoryEngine::new(Spread::new(Arc::clone(&fanout), Arc::clone(&namespaces)), limits),
+        let mut engine = MemoryEngine::new(Spread::new(Arc::clone(&fanout), Arc::clone(&namespaces)), limits);
+        if !memory.data_dir.is_empty() {
+            engine = engine.keep_in(Path::new(&memory.data_dir))?;
+        }
+        Ok(Self {
+            engine,
             memory: MemoryGuard::new(settings.memory.soft_limit),
             metrics: Metrics::new(fanout.shards().count(), namespaces.all().len()),
             rules: Arc::new(Rules::new(&settings, Arc::clone(&namespaces), &handlers)),
+            limits: Limits::new(&settings.client.limits),
             fanout,
             namespaces,
             settings,
             handlers,
             tokens,
-        }
+        })
     }
 
     pub(crate) fn fanout(&self) -> &Fanout<ShardCommand> {
@@ -87,9 +102,15 @@ impl Node {
         self.metrics.shards_alive.get() >= self.metrics.shards.len() as u64
     }
 
-    /// Lets go of what has expired in the engine.
+    /// Lets go of what has expired in the engine, and of what limits need not remember.
     pub(crate) fn sweep(&self) {
         self.engine.sweep();
+        self.limits.sweep();
+    }
+
+    /// Closes what is kept in the data directory, so that another server can open it.
+    pub(crate) fn close(&self) {
+        self.engine.close();
     }
 
     /// Drops about so many bytes of history, the longest idle streams' first, and returns how many it were.

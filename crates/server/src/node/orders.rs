@@ -87,6 +87,11 @@ struct Tally {
 }
 
 impl Obeyed {
+    /// For an order that nobody waits for.
+    pub(crate) fn by_nobody() -> Self {
+        Self { tally: Arc::default(), _waiting: mpsc::channel(1).0 }
+    }
+
     /// Notes that one more connection has obeyed.
     pub(crate) fn done(self) {
         self.tally.done.fetch_add(1, Ordering::Relaxed);

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use throng_engine::{Busy, Delivery, Message, Origin, Sink};
+use throng_engine::{Busy, Delivery, Message, Origin, Revocation, Sink};
 use throng_protocol::ChannelName;
 use throng_registry::{ClientId, Fanout, Frames, StreamMark, Ticket};
 
-use super::Namespaces;
+use super::{Namespaces, revocations};
 use crate::config::DataFormat;
 use crate::shard::ShardCommand;
 
@@ -56,5 +56,9 @@ impl Sink for Spread {
             position.map(|position| StreamMark { epoch: position.epoch.id(), offset: position.offset });
         let except = event.except.map(|Origin(bits)| ClientId::from_u128(bits));
         self.fanout.deliver(ticket, channel, sequence.get(), stream, frames, except);
+    }
+
+    fn revoked(&self, revocation: &Revocation) {
+        revocations::tell_shards(&self.fanout, revocation);
     }
 }

@@ -41,7 +41,9 @@ impl From<ConnectionToken> for Grant {
 impl From<Grant> for Identity {
     fn from(grant: Grant) -> Self {
         let user: Arc<str> = Arc::from(grant.user);
-        let of_user = || Credential { user: Arc::clone(&user), ..Credential::default() };
+        // Whoever comes without a token is vouched for at this very moment.
+        let issued = Some(unix_millis() / 1_000);
+        let of_user = || Credential { user: Arc::clone(&user), issued, ..Credential::default() };
         let credential = grant.credential.unwrap_or_else(of_user);
         let extras = Extras::some(grant.meta, grant.capabilities, channels_of(&grant.channels));
         Self { user, info: grant.info.detached(), credential, extras }

@@ -58,7 +58,6 @@ pub(crate) struct Identity {
     /// What other clients see beside the user.
     pub(crate) info: Payload,
     /// By what it can be revoked.
-    #[allow(dead_code, reason = "revocation asks for it next")]
     pub(crate) credential: Credential,
     /// What only some clients have.
     pub(crate) extras: Option<Arc<Extras>>,

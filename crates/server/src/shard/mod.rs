@@ -4,6 +4,7 @@
 //! it to the outboxes, and writes every client that has something to write once. Nothing wakes a connection for a delivery.
 
 mod departures;
+mod expel;
 mod expiries;
 mod positions;
 mod subscribe;
@@ -21,7 +22,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use throng_engine::{Engine, EngineError};
+use throng_engine::{Engine, EngineError, Revocation};
 use throng_protocol::{ChannelName, DisconnectCode, Format};
 use throng_registry::{ClientId, OutboxDepth, OutboxLimits, ShardId, ShardTable, Slot, Subscription};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,6 +51,8 @@ pub(crate) enum ShardCommand {
     Channels { wanted: Wanted, answer: mpsc::Sender<Vec<(ChannelName, usize)>> },
     /// Tell for whom most waits.
     Deepest { count: usize, answer: mpsc::Sender<Vec<(ClientId, OutboxDepth)>> },
+    /// End what a revocation means, among these clients or among all.
+    Expel { slots: Option<Vec<Slot>>, revocation: Arc<Revocation> },
     /// Close every client, take no new one, and end when the last has gone.
     Stop,
     /// End now, whoever is left.
@@ -66,6 +69,7 @@ impl fmt::Debug for ShardCommand {
             Self::Order { .. } => "Order",
             Self::Channels { .. } => "Channels",
             Self::Deepest { .. } => "Deepest",
+            Self::Expel { .. } => "Expel",
             Self::Stop => "Stop",
             Self::Cut => "Cut",
             #[cfg(test)]

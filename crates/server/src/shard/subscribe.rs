@@ -122,6 +122,7 @@ impl Shard {
         if subscribed.is_err() {
             return;
         }
+        self.keep_out(slot, channel);
         if let Some((_, info)) = member
             && plan.announced
         {

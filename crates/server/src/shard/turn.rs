@@ -108,6 +108,7 @@ impl Turns {
             // Whoever asked may have given up.
             ShardCommand::Channels { wanted, answer } => drop(answer.try_send(shard.channels(&*wanted))),
             ShardCommand::Deepest { count, answer } => drop(answer.try_send(shard.deepest(count))),
+            ShardCommand::Expel { slots, revocation } => shard.expel(slots, &revocation),
             ShardCommand::Stop => shard.stop(),
             ShardCommand::Cut => self.cut = true,
             #[cfg(test)]

@@ -148,6 +148,10 @@ impl Protocol {
     }
 
     async fn subscribe(&self, socket: &Socket, id: u32, plan: Plan, replies: &mut Replies) -> Result<(), No> {
+        let user = self.session.identity().map_or("", |identity| &identity.user);
+        if !socket.shard.node.may_subscribe_at_all(user, &plan.channel) {
+            return Err(ErrorCode::PermissionDenied.into());
+        }
         let prepared = socket.shard.prepare(socket.slot, plan, self.format).await?;
         let reply = |out: &mut bytes::BytesMut, result| {
             let reply = session::answer(id, Outcome::Subscribe(result));

@@ -10,6 +10,7 @@ use throng_registry::{ClientId, Ending, Slot};
 
 use super::socket::{Inbound, Input, Reading, Socket};
 use super::{Dialogue, Farewell};
+use crate::limits::{Limit, Meter};
 use crate::listener::Seat;
 use crate::metrics::Transport;
 use crate::shard::{Conn, Opening, Route, Shard, SharedStream, now};
@@ -55,7 +56,11 @@ pub(super) fn serve<D: Dialogue>(
     let transport = dialogue.transport();
     let presence = Presence::new(shard, slot, client, transport, seat);
     tracing::debug!(connection = %client, %peer, ?transport, shard = shard.id.index(), "open");
-    let mut socket = Socket::new(Rc::clone(shard), slot, stream, frame_limits(shard, &route), leftover);
+    // Whoever hears only itself is held up by itself.
+    let meter =
+        if matches!(route, Route::Echo) { Meter::exempt() } else { shard.node.limits.meter(peer.ip()) };
+    let limits = frame_limits(shard, &route);
+    let mut socket = Socket::new(Rc::clone(shard), slot, stream, limits, leftover, meter);
     let answer = answer.into_boxed_slice();
     async move {
         // The answer goes out behind the entry into the room, so that whoever has it is a member. No turn can come between as
@@ -96,7 +101,10 @@ async fn converse(socket: &mut Socket, dialogue: &mut impl Dialogue) -> End {
             .next(reading, |shard, slot, event| receive(dialogue, shard, slot, event, &mut events))
             .await;
         match input {
-            Input::Read { outcome, more } => {
+            Input::Read { outcome, bytes, more } => {
+                if !socket.meter.take_bytes(&socket.shard.node.limits, bytes) {
+                    return End::Farewell(dialogue.farewell(DisconnectCode::TooManyRequests));
+                }
                 if !events.is_empty()
                     && let Some(end) = Box::pin(handle(socket, dialogue, events)).await
                 {
@@ -201,6 +209,9 @@ async fn handle(socket: &Socket, dialogue: &mut impl Dialogue, events: Vec<Inbou
                 if let Some(farewell) = dialogue.message(socket, kind, data).await {
                     return Some(End::Farewell(farewell));
                 }
+            }
+            Inbound::Ping(_) | Inbound::Pong(_) if !socket.within(Limit::ConnectionCommands, 1) => {
+                return Some(End::Farewell(dialogue.farewell(DisconnectCode::TooManyRequests)));
             }
             Inbound::Ping(data) => socket.send_control(Opcode::Pong, &data),
             Inbound::Pong(data) => dialogue.pong(&data),

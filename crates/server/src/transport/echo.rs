@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -88,10 +89,15 @@ pub(super) fn beat(heartbeat: &mut Heartbeat, socket: &Socket, now: Instant) -> 
     }
 }
 
+/// RFC 6455's registry: the server cannot take more now, try again later.
+pub(super) const TRY_AGAIN_LATER: Farewell =
+    Farewell { code: 1013, reason: Cow::Borrowed("too many messages, try again later") };
+
 /// Bare clients know the codes of RFC 6455: a server that shuts down is "going away".
 pub(super) fn plain_farewell(code: DisconnectCode) -> Farewell {
     match code {
         DisconnectCode::Shutdown => Farewell { code: 1001, reason: code.reason().into() },
+        DisconnectCode::TooManyRequests => TRY_AGAIN_LATER,
         other => other.into(),
     }
 }

@@ -97,6 +97,9 @@ impl Protocol {
         replies: &mut Replies,
     ) -> Option<Farewell> {
         let Socket { shard, slot, .. } = socket;
+        if let Err(code) = shard.node.admits(&welcome.identity.credential) {
+            return Some(code.into());
+        }
         let user = Arc::clone(&welcome.identity.user);
         // Taken before this one is entered, so that two that come at once never end each other.
         let older = self.older_connections(socket, &user);
@@ -110,7 +113,12 @@ impl Protocol {
         let grace = shard.node.settings.client.expired_close_delay;
         member.expire(welcome.expiry.and_then(|expiry| expiry.deadline(now(), grace)));
         shard.introduce(*slot, member);
+        // Whoever is revoked from here on is found among the members.
+        if let Err(code) = shard.node.admits(&welcome.identity.credential) {
+            return Some(code.into());
+        }
         let mut welcome = welcome;
+        welcome.plans.retain(|plan| shard.node.may_subscribe_at_all(&user, &plan.channel));
         let mut prepared = Vec::with_capacity(welcome.plans.len());
         for plan in std::mem::take(&mut welcome.plans) {
             match shard.prepare(*slot, plan, self.format).await {

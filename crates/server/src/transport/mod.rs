@@ -8,6 +8,7 @@ mod orders;
 mod protocol;
 mod relay;
 mod socket;
+mod throttle;
 mod tokens;
 
 use std::borrow::Cow;

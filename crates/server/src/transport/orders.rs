@@ -50,7 +50,8 @@ impl Protocol {
         let shard = &socket.shard;
         let has = shard.table.borrow().is_subscribed(socket.slot, &subscription.channel);
         let namespace = shard.node.namespaces.of(subscription.channel.as_str()).ok()?;
-        if has || self.session.identity().is_none() {
+        let user = &self.session.identity()?.user;
+        if has || !shard.node.may_subscribe_at_all(user, &subscription.channel) {
             return None;
         }
         let limit = shard.node.settings.client.recovery_max_publication_limit;

@@ -11,6 +11,7 @@ use throng_registry::{ClientId, ShardTable, Slot, WireFormat};
 
 use super::{Dialogue, Farewell, Reading, Socket};
 use crate::config::Settings;
+use crate::limits::Limit;
 use crate::metrics::Transport;
 use crate::node::Addressed;
 use crate::session::{Beat, Decision, Heartbeat, PingStyle, Session, Subscriptions};
@@ -43,7 +44,11 @@ const HELD_FRAMES: usize = 16;
 
 /// Replies of one message to be sent as one frame.
 #[derive(Default)]
-pub(super) struct Replies(BytesMut);
+pub(super) struct Replies {
+    bytes: BytesMut,
+    /// How many of them are errors.
+    errors: u32,
+}
 
 impl Protocol {
     pub(super) fn new(
@@ -67,17 +72,17 @@ impl Protocol {
 
     /// Puts the replies so far into the outbox as one frame.
     pub(super) fn send(&self, socket: &Socket, replies: &mut Replies) {
-        if !replies.0.is_empty() {
-            socket.send(self.opcode(), &replies.0);
-            replies.0.clear();
+        if !replies.bytes.is_empty() {
+            socket.send(self.opcode(), &replies.bytes);
+            replies.bytes.clear();
         }
     }
 
     /// Puts the replies so far and one more into `out`, as one frame.
     pub(super) fn write(&self, socket: &Socket, replies: &mut Replies, last: &Reply, out: &mut BytesMut) {
         replies.add(self.format, last);
-        frame::encode_into(self.opcode(), &replies.0, out);
-        replies.0.clear();
+        frame::encode_into(self.opcode(), &replies.bytes, out);
+        replies.bytes.clear();
         socket.count_sent();
     }
 
@@ -117,6 +122,10 @@ impl Protocol {
             if socket.is_called_away() {
                 break;
             }
+            if !socket.within(Limit::ConnectionCommands, 1) {
+                farewell = Some(DisconnectCode::TooManyRequests.into());
+                break;
+            }
             let decision = match command {
                 Ok(command) => {
                     let table = socket.shard.table.borrow();
@@ -124,11 +133,16 @@ impl Protocol {
                 }
                 Err(error) => self.refuse(&error),
             };
+            let decision = self.throttled(socket, decision);
             farewell = self.perform(socket, decision, &mut replies).await;
+            let errors = std::mem::take(&mut replies.errors);
+            if errors > 0 && !socket.within(Limit::ConnectionErrors, errors) {
+                farewell = farewell.or_else(|| Some(DisconnectCode::TooManyErrors.into()));
+            }
             if farewell.is_some() {
                 break;
             }
-            if replies.0.len() > MANY_REPLIES {
+            if replies.bytes.len() > MANY_REPLIES {
                 self.send(socket, &mut replies);
                 socket.give_way().await;
                 if !socket.is_flushed() {
@@ -256,7 +270,8 @@ impl Dialogue for Protocol {
 
 impl Replies {
     pub(super) fn add(&mut self, format: Format, reply: &Reply) {
-        format.encode_reply(reply, &mut self.0);
+        self.errors += u32::from(matches!(reply, Reply::Answer { outcome: Err(_), .. }));
+        format.encode_reply(reply, &mut self.bytes);
     }
 }
 

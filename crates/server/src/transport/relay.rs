@@ -9,10 +9,11 @@ use throng_protocol::frame::MessageKind;
 use throng_protocol::{ChannelName, DisconnectCode, Payload};
 use throng_registry::{Client, ClientId, ClientKey, WireFormat};
 
-use super::echo::{beat, plain_farewell};
+use super::echo::{TRY_AGAIN_LATER, beat, plain_farewell};
 use super::{Dialogue, Farewell, Socket};
 use crate::auth::Operation;
 use crate::config::Settings;
+use crate::limits::Limit;
 use crate::listener::Pass;
 use crate::metrics::Transport;
 use crate::session::{Expiry, Heartbeat};
@@ -27,10 +28,6 @@ pub(super) struct Relay {
     pass: Option<Arc<Pass>>,
     heartbeat: Heartbeat,
 }
-
-/// RFC 6455's registry: the server cannot take more now, try again later.
-const TRY_AGAIN_LATER: Farewell =
-    Farewell { code: 1013, reason: Cow::Borrowed("too many messages, try again later") };
 
 /// RFC 6455's code for what the server's rules forbid.
 const NOT_ALLOWED: Farewell =
@@ -72,6 +69,10 @@ impl Dialogue for Relay {
             // Nothing can be prolonged here, so there is nothing to wait for.
             member.expire(expiry.and_then(|expiry| expiry.deadline(now(), Duration::ZERO)));
             shard.introduce(*slot, member);
+            // Whoever is revoked from here on is found among the members.
+            if let Err(code) = shard.node.admits(&pass.identity.credential) {
+                return Some(self.farewell(code));
+            }
         }
         if shard.enter_room(*slot, &self.room).await.is_err() {
             return Some(TRY_AGAIN_LATER);
@@ -84,6 +85,9 @@ impl Dialogue for Relay {
     }
 
     async fn message(&mut self, socket: &Socket, kind: MessageKind, data: Bytes) -> Option<Farewell> {
+        if !socket.within(Limit::ConnectionCommands, 1) {
+            return Some(TRY_AGAIN_LATER);
+        }
         if !self.may_publish() {
             tracing::debug!(connection = %self.client, operation = "publish", channel = ?self.room.as_str(),
                 "permission denied");

@@ -15,6 +15,7 @@ use throng_protocol::{ChannelName, DisconnectCode};
 use throng_registry::{Ending, Slot};
 use tokio::io::ReadBuf;
 
+use crate::limits::Meter;
 use crate::node::Addressed;
 use crate::shard::{Marks, Shard, SharedStream};
 
@@ -22,6 +23,7 @@ use crate::shard::{Marks, Shard, SharedStream};
 pub(crate) struct Socket {
     pub(crate) shard: Rc<Shard>,
     pub(crate) slot: Slot,
+    pub(super) meter: Meter,
     stream: SharedStream,
     decoder: Decoder,
     limits: FrameLimits,
@@ -43,6 +45,8 @@ pub(super) enum Input {
     /// Bytes came in and were made into events; after the last event they may have broken the protocol.
     Read {
         outcome: Result<(), FrameError>,
+        /// How many there were.
+        bytes: usize,
         /// The buffer was filled, so there probably is more to read at once.
         more: bool,
     },
@@ -103,11 +107,13 @@ impl Socket {
         stream: SharedStream,
         limits: FrameLimits,
         leftover: Bytes,
+        meter: Meter,
     ) -> Self {
         let leftover = (!leftover.is_empty()).then(|| Box::new(leftover));
         Self {
             shard,
             slot,
+            meter,
             stream,
             decoder: Decoder::new(),
             limits,
@@ -167,7 +173,7 @@ impl Socket {
         shard.node.metrics.shards[shard.id.index()].bytes_received.add(length as u64);
         self.streak.set(0);
         let more = length == buffer.len();
-        Poll::Ready(Input::Read { outcome: self.decode(&mut buffer[..length], take), more })
+        Poll::Ready(Input::Read { outcome: self.decode(&mut buffer[..length], take), bytes: length, more })
     }
 
     /// What the shard has to say to this connection, if anything.

@@ -1,6 +1,7 @@
 //! What tokens say: at the connect command, of subscriptions, and to prolong both. Reference sections 3.2, 3.4, 3.5 and 5.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use throng_protocol::{
     ChannelName, ConnectRequest, DisconnectCode, ErrorCode, Outcome, RefreshResult, SubRefreshResult,
@@ -62,6 +63,9 @@ impl Protocol {
                 };
                 let denied = Refusal::Error(ErrorCode::PermissionDenied);
                 let token = verified.map_err(|error| self.refuse_token("subscribe", &error, denied))?;
+                if !socket.shard.node.honours(&token.credential) {
+                    return Err(ErrorCode::PermissionDenied.into());
+                }
                 self.session.terms(&request.channel, token)?
             }
         };
@@ -147,7 +151,11 @@ impl Protocol {
         let expiry = token.expires.map(|at| Expiry { at, told: true });
         let info = socket.shard.with_member(socket.slot, |member| member.identity.info.clone());
         let identity = self.session.renew(token, &info.unwrap_or_default())?;
+        let renewed = Arc::clone(&identity);
         socket.shard.with_member(socket.slot, |member| member.identity = identity);
+        // Only now a revocation would find the new token among the members.
+        let admitted = socket.shard.node.admits(&renewed.credential);
+        admitted.map_err(|code| No::Farewell(code.into()))?;
         Ok(expiry)
     }
 
@@ -183,6 +191,9 @@ impl Protocol {
                 let verified = socket.shard.node.tokens.subscription(&token).await;
                 let invalid = Refusal::Close(DisconnectCode::InvalidToken);
                 let token = verified.map_err(|error| self.refuse_token("sub_refresh", &error, invalid))?;
+                if !socket.shard.node.honours(&token.credential) {
+                    return Err(No::Farewell(DisconnectCode::InvalidToken.into()));
+                }
                 let terms = self.session.terms(channel.as_str(), token)?;
                 (terms.info, terms.expiry.map(|expiry| expiry.at))
             }

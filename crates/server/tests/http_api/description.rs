@@ -52,6 +52,15 @@ async fn every_method_that_is_described_exists_and_every_method_is_described() {
         "info",
         "rpc",
         "slow_clients",
+        "revoke_token",
+        "invalidate_user_tokens",
+        "invalidate_tokens",
+        "revoke_user",
+        "revoke_channel",
+        "block_user",
+        "unblock_user",
+        "pardon",
+        "revocations",
         "batch",
     ]
     .map(str::to_owned)

@@ -27,6 +27,12 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Connections")]
     allow_anonymous: bool,
 
+    /// Keep what must outlive the process, such as revocations, in this directory
+    ///
+    /// It is made if it is not there. The same as data_dir under [engine.memory].
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    data_dir: Option<String>,
+
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "THRONG_CONFIG", global = true, help_heading = "Settings")]
     config: Option<PathBuf>,
@@ -99,9 +105,11 @@ impl Args {
             sources =
                 sources.flag("--allow-anonymous", "client.allow_anonymous_connect_without_token", "true");
         }
-        for (flag, key, value) in
-            [("--log", "log.level", &self.log), ("--log-format", "log.format", &self.log_format)]
-        {
+        for (flag, key, value) in [
+            ("--data-dir", "engine.memory.data_dir", &self.data_dir),
+            ("--log", "log.level", &self.log),
+            ("--log-format", "log.format", &self.log_format),
+        ] {
             if let Some(value) = value {
                 sources = sources.flag(flag, key, value);
             }
@@ -149,13 +157,23 @@ mod tests {
 
     #[test]
     fn flags_set_their_keys() {
-        let loaded =
-            sources(&["--listen", "[::]:9000", "--allow-anonymous", "--log", "warn", "--log-format", "json"])
-                .load()
-                .unwrap();
+        let loaded = sources(&[
+            "--listen",
+            "[::]:9000",
+            "--allow-anonymous",
+            "--data-dir",
+            "kept",
+            "--log",
+            "warn",
+            "--log-format",
+            "json",
+        ])
+        .load()
+        .unwrap();
         let settings = loaded.settings();
         assert_eq!(settings.listen_address().to_string(), "[::]:9000");
         assert!(settings.client.allow_anonymous_connect_without_token);
+        assert_eq!(settings.engine.memory.data_dir, "kept");
         assert_eq!(settings.log.level, "warn");
         assert_eq!(loaded.place("log.format").to_string(), "--log-format");
     }

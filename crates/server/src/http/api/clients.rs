@@ -116,7 +116,7 @@ impl Api {
         Ok(())
     }
 
-    fn channel(&self, channel: &str) -> Result<ChannelName, ErrorCode> {
+    pub(super) fn channel(&self, channel: &str) -> Result<ChannelName, ErrorCode> {
         let name = channel.parse().map_err(|_| ErrorCode::BadRequest)?;
         self.node.namespaces.of(channel)?;
         Ok(name)

@@ -15,6 +15,7 @@ mod method;
 mod pattern;
 mod payload;
 mod process;
+mod revocations;
 mod server;
 
 use std::net::SocketAddr;
@@ -251,6 +252,15 @@ impl Api {
             ApiCommand::Refresh(request) => self.refresh(request).await.into(),
             ApiCommand::Channels(request) => self.channels(request).await.into(),
             ApiCommand::SlowClients(request) => self.slow_clients(request).await.into(),
+            ApiCommand::RevokeToken(request) => self.revoke_token(request).await.into(),
+            ApiCommand::InvalidateUserTokens(request) => self.invalidate_user_tokens(request).await.into(),
+            ApiCommand::InvalidateTokens(request) => self.invalidate_tokens(request).await.into(),
+            ApiCommand::RevokeUser(request) => self.revoke_user(request).await.into(),
+            ApiCommand::RevokeChannel(request) => self.revoke_channel(request).await.into(),
+            ApiCommand::BlockUser(request) => self.block_user(request).await.into(),
+            ApiCommand::UnblockUser(request) => self.unblock_user(request).await.into(),
+            ApiCommand::Pardon(request) => self.pardon(request).await.into(),
+            ApiCommand::Revocations(request) => self.revocations(&request).into(),
         }
     }
 

@@ -42,7 +42,7 @@ impl Rig {
         change(&mut settings, &mut set);
         let admission = Arc::new(Admission::new(&settings, 100));
         let handlers = Handlers::new(set, 1, Duration::from_secs(1), Some(Handle::current()));
-        let node = Arc::new(Node::new(settings, handlers, Tokens::default()));
+        let node = Arc::new(Node::new(settings, handlers, Tokens::default()).expect("nothing is kept"));
         let id = node.fanout().shards().next().expect("one shard");
         let shard = spawn_local(unconstrained(shard::run(id, Arc::clone(&node))));
         Self { node, admission, shard }

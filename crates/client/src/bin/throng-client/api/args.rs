@@ -204,6 +204,148 @@ Examples:
         #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: Option<u32>,
     },
+    #[command(flatten)]
+    Revocation(RevocationCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevocationCommand {
+    /// Revoke a token: connections that came with it end (3500), and new ones are refused.
+    #[command(after_help = "\
+Examples:
+  throng-client api revoke-token 5f0c1b7e
+  throng-client api revoke-token 5f0c1b7e --expire-at 1900000000")]
+    RevokeToken {
+        /// The token's id: its claim jti.
+        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+        uid: String,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Revoke the tokens of a user that were issued before a time, as for "log out everywhere".
+    ///
+    /// Tokens that do not say when they were issued count as older.
+    #[command(after_help = "\
+Examples:
+  throng-client api invalidate-user-tokens 42
+  throng-client api invalidate-user-tokens 42 --issued-before 1800000000")]
+    InvalidateUserTokens {
+        #[command(flatten)]
+        who: UserArguments,
+        /// The time, in Unix seconds. Without it now.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+        issued_before: Option<i64>,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Revoke the tokens of everybody that were issued before a time, as after a key was stolen. An extension of throng.
+    #[command(after_help = "\
+Examples:
+  throng-client api invalidate-tokens --issued-before $(date +%s)")]
+    InvalidateTokens {
+        /// The time, in Unix seconds.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+        issued_before: i64,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Revoke everything that a user holds, whenever it was issued: connections end (3500), and new ones are refused. An
+    /// extension of throng.
+    #[command(after_help = "\
+Examples:
+  throng-client api revoke-user 42")]
+    RevokeUser {
+        #[command(flatten)]
+        who: UserArguments,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Keep a user out of a channel: subscriptions end, and new ones are refused. An extension of throng.
+    #[command(after_help = "\
+Examples:
+  throng-client api revoke-channel 42 chat:lobby")]
+    RevokeChannel {
+        #[command(flatten)]
+        who: UserArguments,
+        /// The channel.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        channel: String,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Block a user: connections end (3503), and new ones are refused.
+    #[command(after_help = "\
+Examples:
+  throng-client api block-user 42
+  throng-client api block-user 42 --expire-at 1900000000")]
+    BlockUser {
+        #[command(flatten)]
+        who: UserArguments,
+        #[command(flatten)]
+        until: UntilArguments,
+    },
+    /// Take the block of a user back.
+    #[command(after_help = "\
+Examples:
+  throng-client api unblock-user 42")]
+    UnblockUser(UserArguments),
+    /// Take a revocation back, and print whether there was one. An extension of throng.
+    #[command(after_help = "\
+Examples:
+  throng-client api pardon --token 5f0c1b7e
+  throng-client api pardon --user 42
+  throng-client api pardon --user 42 --channel chat:lobby
+  throng-client api pardon --user 42 --issued-before
+  throng-client api pardon --issued-before                 what was revoked for everybody")]
+    Pardon {
+        /// The token's id: its claim jti.
+        #[arg(long = "token", value_name = "ID", conflicts_with_all = ["user", "channel", "issued_before"],
+              default_value = "", hide_default_value = true)]
+        uid: String,
+        /// The user.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        user: String,
+        /// The channel that the user was kept out of.
+        #[arg(
+            long,
+            requires = "user",
+            conflicts_with = "issued_before",
+            default_value = "",
+            hide_default_value = true
+        )]
+        channel: String,
+        /// Tokens that were issued before a time.
+        #[arg(long)]
+        issued_before: bool,
+    },
+    /// Print the revocations that hold, a line for each: kind, what it is about, and when it ends, with tabs between them. An
+    /// extension of throng.
+    #[command(after_help = "\
+Examples:
+  throng-client api revocations
+  throng-client api revocations --user 42 --json")]
+    Revocations {
+        /// Only those that name this user.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        user: String,
+        /// Most revocations. Without it 100.
+        #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UserArguments {
+    /// The user.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) user: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UntilArguments {
+    /// When it ends, in Unix seconds. Without it, it holds for as long as the server allows.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) expire_at: Option<i64>,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 mod args;
 mod http;
 mod print;
+mod revocation;
 
 use bytes::{Bytes, BytesMut};
 use throng_client::Payload;
@@ -100,6 +101,7 @@ async fn api_command(command: Command) -> Result<ApiCommand, Failure> {
         Command::Channels { pattern } => ChannelsRequest { pattern: pattern.unwrap_or_default() }.into(),
         Command::Info => InfoRequest {}.into(),
         Command::SlowClients { limit } => SlowClientsRequest { limit: limit.unwrap_or_default() }.into(),
+        Command::Revocation(command) => revocation::api_command(command),
         Command::Rpc { method, params } => RpcRequest { method, params: optional(params)? }.into(),
     })
 }

@@ -6,6 +6,7 @@ use throng_protocol::api::{
     PublishResponse, PublishResult, SlowClient, SlowClientsResult,
 };
 
+use super::revocation;
 use crate::{
     ask,
     failure::{Failure, remedy, with_remedy},
@@ -93,12 +94,23 @@ fn lines(command: &ApiCommand, reply: ApiReply, positions: bool, output: &mut Ou
         ApiReply::Channels(result) => channels(&result, output),
         ApiReply::Info(result) => info(&result, output),
         ApiReply::SlowClients(result) => slow_clients(&result, output),
+        ApiReply::Revocations(result) => revocation::print(&result, output),
+        ApiReply::Pardon(result) => {
+            output.line(if result.pardoned { "pardoned" } else { "there was no such revocation" })
+        }
         ApiReply::Rpc(result) => output.line(Shown::new(&result.data).as_str()),
         ApiReply::Error(error) => Err(refusal(&error)),
         ApiReply::Subscribe(_)
         | ApiReply::Unsubscribe(_)
         | ApiReply::Disconnect(_)
         | ApiReply::HistoryRemove(_)
+        | ApiReply::RevokeToken(_)
+        | ApiReply::InvalidateUserTokens(_)
+        | ApiReply::InvalidateTokens(_)
+        | ApiReply::RevokeUser(_)
+        | ApiReply::RevokeChannel(_)
+        | ApiReply::BlockUser(_)
+        | ApiReply::UnblockUser(_)
         | ApiReply::Refresh(_) => done(command, output),
     }
 }
@@ -113,12 +125,21 @@ fn channel(command: &ApiCommand) -> &str {
         ApiCommand::PresenceStats(request) => &request.channel,
         ApiCommand::History(request) => &request.channel,
         ApiCommand::HistoryRemove(request) => &request.channel,
+        ApiCommand::RevokeChannel(request) => &request.channel,
         ApiCommand::Broadcast(_)
         | ApiCommand::Disconnect(_)
         | ApiCommand::Info(_)
         | ApiCommand::Rpc(_)
         | ApiCommand::Refresh(_)
         | ApiCommand::SlowClients(_)
+        | ApiCommand::RevokeToken(_)
+        | ApiCommand::InvalidateUserTokens(_)
+        | ApiCommand::InvalidateTokens(_)
+        | ApiCommand::RevokeUser(_)
+        | ApiCommand::BlockUser(_)
+        | ApiCommand::UnblockUser(_)
+        | ApiCommand::Pardon(_)
+        | ApiCommand::Revocations(_)
         | ApiCommand::Channels(_) => "",
     }
 }

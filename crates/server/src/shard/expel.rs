@@ -1,0 +1,87 @@
+//! What a revocation does to those who are connected.
+
+use throng_engine::{Revocation, Subject};
+use throng_protocol::{ChannelName, DisconnectCode, UnsubscribeCode};
+use throng_registry::Slot;
+
+use super::{Conn, Shard};
+use crate::node::{Addressed, Obeyed, Order};
+
+impl Shard {
+    /// Ends what the revocation means: connections, or subscriptions to a channel. With `slots`, only these are looked at.
+    pub(super) fn expel(&self, slots: Option<Vec<Slot>>, revocation: &Revocation) {
+        let subject = &revocation.subject;
+        let counts = &self.node.metrics.revocations;
+        let mut table = self.table.borrow_mut();
+        let slots = slots.unwrap_or_else(|| table.slots().collect());
+        let channel = match subject {
+            // No subscription has a name that is none.
+            Subject::Channel { channel, .. } => match channel.parse::<ChannelName>() {
+                Ok(channel) => Some(channel),
+                Err(_) => return,
+            },
+            Subject::Token(_) | Subject::User(_) | Subject::Issued { .. } | Subject::Blocked(_) => None,
+        };
+        let code = match subject {
+            Subject::Blocked(_) => DisconnectCode::ForceDisconnect,
+            Subject::Token(_) | Subject::User(_) | Subject::Issued { .. } | Subject::Channel { .. } => {
+                DisconnectCode::InvalidToken
+            }
+        };
+        for slot in slots {
+            let subscribed = channel.as_ref().is_none_or(|channel| table.is_subscribed(slot, channel));
+            let Some(conn) = table.attachment_mut(slot).filter(|conn| subscribed && is_meant(conn, subject))
+            else {
+                continue;
+            };
+            match &channel {
+                Some(channel) => {
+                    counts.ended_subscriptions.add(1);
+                    unsubscribe(conn, channel);
+                }
+                None => {
+                    counts.ended_connections.add(1);
+                    conn.stop.get_or_insert(code);
+                }
+            }
+            conn.waker.wake_by_ref();
+        }
+    }
+}
+
+impl Shard {
+    /// Ends a subscription that was being made while it was revoked. From here on it is found among the subscriptions.
+    pub(super) fn keep_out(&self, slot: Slot, channel: &ChannelName) {
+        let mut table = self.table.borrow_mut();
+        let Some(conn) = table.attachment_mut(slot) else { return };
+        let user = conn.member.as_ref().map_or("", |member| &member.identity.user);
+        if !self.node.may_subscribe_at_all(user, channel) {
+            unsubscribe(conn, channel);
+            conn.waker.wake_by_ref();
+        }
+    }
+}
+
+fn is_meant(conn: &Conn, subject: &Subject) -> bool {
+    conn.member.as_ref().is_some_and(|member| member.identity.credential.is_meant(subject))
+}
+
+/// Has the client's task end a subscription, or the connection if the task is hopelessly behind: the client then comes again
+/// without.
+fn unsubscribe(conn: &mut Conn, channel: &ChannelName) {
+    /// Orders that the task may be behind.
+    const MOST: usize = 1_024;
+
+    let code = UnsubscribeCode::Server;
+    let order = Order::Unsubscribe {
+        channel: Some(channel.clone()),
+        code: code.code(),
+        reason: code.reason().to_owned(),
+    };
+    let orders = conn.orders.get_or_insert_default();
+    if orders.len() < MOST {
+        orders.push_back(Addressed { order, obeyed: Obeyed::by_nobody() });
+    } else {
+        conn.stop.get_or_insert(DisconnectCode::InsufficientState);
+    }
+}
