@@ -208,7 +208,7 @@ async fn revocations_are_asked_for_and_printed() {
             "pardoned\n",
         ),
         (
-            &["pardon", "--token", "t1"],
+            &["pardon", "--id", "t1"],
             "pardon",
             r#"{"uid":"t1"}"#,
             r#"{"pardoned":false}"#,

@@ -292,14 +292,14 @@ Examples:
     /// Take a revocation back, and print whether there was one. An extension of throng.
     #[command(after_help = "\
 Examples:
-  throng-client api pardon --token 5f0c1b7e
+  throng-client api pardon --id 5f0c1b7e
   throng-client api pardon --user 42
   throng-client api pardon --user 42 --channel chat:lobby
   throng-client api pardon --user 42 --issued-before
   throng-client api pardon --issued-before                 what was revoked for everybody")]
     Pardon {
         /// The token's id: its claim jti.
-        #[arg(long = "token", value_name = "ID", conflicts_with_all = ["user", "channel", "issued_before"],
+        #[arg(long = "id", value_name = "ID", conflicts_with_all = ["user", "channel", "issued_before"],
               default_value = "", hide_default_value = true)]
         uid: String,
         /// The user.
