@@ -337,6 +337,32 @@ async fn a_revoked_subscription_token_opens_no_channel() {
 }
 
 #[tokio::test]
+async fn a_subscription_goes_with_its_token_and_the_connection_stays() {
+    let server = server_with_secret().await;
+    let mut ann = connect(&server, &token(&json!({"sub": "ann"}))).await;
+    for (id, channel) in [(2, "$news"), (3, "$sport")] {
+        let claims = json!({"sub": "ann", "channel": channel, "jti": channel, "exp": in_an_hour()});
+        let subscribe = json!({"channel": channel, "token": token(&claims)});
+        assert!(
+            ann.ask(&json!({"id": id, "subscribe": subscribe}).to_string()).await["subscribe"].is_object()
+        );
+    }
+    done(&server, "revoke_token", json!({"uid": "$news"})).await;
+    let push = ann.json().await["push"].take();
+    let unsubscribed = json!({"code": 2000, "reason": "server unsubscribe"});
+    assert_eq!(push, json!({"channel": "$news", "unsubscribe": unsubscribed}));
+    // What prolonged a subscription counts for it from then on.
+    let claims = json!({"sub": "ann", "channel": "$sport", "jti": "later", "exp": in_an_hour()});
+    let refresh = json!({"channel": "$sport", "token": token(&claims)});
+    ann.ask(&json!({"id": 4, "sub_refresh": refresh}).to_string()).await;
+    done(&server, "revoke_token", json!({"uid": "$sport"})).await;
+    ann.assert_silent().await;
+    done(&server, "revoke_token", json!({"uid": "later"})).await;
+    assert_eq!(ann.json().await["push"]["unsubscribe"], unsubscribed);
+    server.stop_with([ann]).await;
+}
+
+#[tokio::test]
 async fn tokens_of_old_are_void_and_those_that_do_not_tell_their_age_count_as_old() {
     let server = server_with_secret().await;
     let issued = |iat: Value| token(&json!({"sub": "ann", "iat": iat, "exp": in_an_hour()}));

@@ -11,8 +11,8 @@ use crate::auth::{ConnectionToken, Operation, TokenError};
 use crate::handlers::{ConnectEvent, ConnectReply, HandlerError};
 use crate::http::parameter;
 use crate::metrics::Handshake;
-use crate::node::Node;
-use crate::session::{Grant, Identity, is_past};
+use crate::node::{Node, is_past};
+use crate::session::{Grant, Identity};
 
 /// What somebody who comes into a room of the relay has shown.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The one door to the engine and the registry: whoever publishes or subscribes, over whatever transport, comes through here.
 
+mod moment;
 mod namespaces;
 mod orders;
 mod revocations;
@@ -18,6 +19,7 @@ use throng_protocol::ChannelName;
 use throng_registry::{Directory, Fanout, ShardId};
 use tokio::time::Instant;
 
+pub(crate) use moment::{is_past, left};
 pub(crate) use namespaces::{Namespace, Namespaces, PRIVATE_PREFIX, USER_BOUNDARY};
 pub(crate) use orders::{Addressed, Obeyed, Order, Overrides, Selector, ServerSubscription};
 pub(crate) use revocations::{RevocationCounts, RevokeError};

@@ -103,7 +103,7 @@ impl Node {
         })
     }
 
-    /// Whether a subscription token with this credential still counts. A subscription that was made with it stays when it is revoked.
+    /// Whether a subscription token with this credential still counts.
     pub(crate) fn honours(&self, credential: &Credential) -> bool {
         let barred = self.engine.revocations().judge(&credential.bearer());
         if let Some(barred) = barred {

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use throng_protocol::{ConnectRequest, ConnectResult, Payload, SubscribeRequest, SubscribeResult};
 
-use super::expiry::{self, Expiry};
+use super::expiry::Expiry;
 use super::plan::{Plan, Terms};
 use super::{Decision, Extras, Identity, PingStyle, Refusal, Session};
 use crate::auth::{Capabilities, ConnectionToken, Credential, TokenSubscription};
-use crate::node::USER_BOUNDARY;
+use crate::node::{USER_BOUNDARY, is_past};
 use throng_protocol::{DisconnectCode, ErrorCode};
 
 /// Who a client is, and what it gets with its connection.
@@ -106,7 +106,7 @@ impl Session {
             return Err(Refusal::Close(DisconnectCode::PermissionDenied));
         }
         // What the token itself lasts has been checked, with some leeway; its connection may end before.
-        if token.expires != token.credential.expires && token.expires.is_some_and(expiry::is_past) {
+        if token.expires != token.credential.expires && token.expires.is_some_and(is_past) {
             return Err(ErrorCode::TokenExpired.into());
         }
         self.admit(id, request, Grant::from(token))
@@ -163,7 +163,7 @@ impl Session {
             let name = channel.parse().map_err(|_| ErrorCode::BadRequest)?;
             let namespace = self.rules.namespaces.of(&channel)?;
             let asked = request.subs.get(&channel).unwrap_or(&known);
-            let terms = Terms { info, data, overrides, expiry: None };
+            let terms = Terms { info, data, overrides, ..Terms::default() };
             Ok(Plan::granted(name, namespace, asked, terms, self.rules.recovery_limit))
         };
         channels.into_iter().map(plan).collect()

@@ -1,6 +1,8 @@
 //! When a connection or a subscription is over. Reference sections 3.4 and 3.19.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::node::left;
 
 /// Longest time that a client is told, in seconds: a year.
 const LONGEST: u64 = 31_536_000;
@@ -31,20 +33,12 @@ pub(crate) fn ttl(at: i64) -> u32 {
     u32::try_from(left(at).as_secs().clamp(1, LONGEST)).unwrap_or(u32::MAX)
 }
 
-/// Whether a moment, in Unix seconds, is over.
-pub(crate) fn is_past(at: i64) -> bool {
-    left(at).is_zero()
-}
-
-/// The time until a moment, in Unix seconds; none if it is over.
-fn left(at: i64) -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_secs(u64::try_from(at).unwrap_or_default()).saturating_sub(since)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
+    use crate::node::is_past;
 
     fn in_seconds(seconds: i64) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

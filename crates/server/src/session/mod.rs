@@ -19,7 +19,7 @@ use throng_protocol::{
 use throng_registry::ClientId;
 
 pub(crate) use connect::{Grant, Welcome};
-pub(crate) use expiry::{Expiry, is_past, ttl};
+pub(crate) use expiry::{Expiry, ttl};
 pub(crate) use heartbeat::{Beat, Heartbeat, PingStyle};
 pub(crate) use plan::{Plan, Terms};
 pub(crate) use recovery::{Recovered, patched};

@@ -8,10 +8,11 @@ use throng_protocol::{
 };
 
 use super::access::{self, Feature, Person, Who};
-use super::expiry::{self, Expiry};
+use super::expiry::Expiry;
 use super::{Decision, Judge, Refusal, Session, Subscriptions};
+use crate::auth::Credential;
 use crate::config::RecoveryMode;
-use crate::node::{Namespace, Overrides, ServerSubscription};
+use crate::node::{Namespace, Overrides, ServerSubscription, is_past};
 
 /// Bit of [`SubscribeRequest::flag`]: a failed recovery is to be an error.
 const REJECT_UNRECOVERED: i64 = 2;
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) data: Payload,
     /// When it is over; `None` for never.
     pub(crate) expiry: Option<Expiry>,
+    /// By what it can be revoked beside the connection's.
+    pub(crate) credential: Option<Credential>,
 }
 
 /// What is to be recovered.
@@ -64,6 +67,7 @@ pub(crate) struct Terms {
     pub(crate) data: Payload,
     pub(crate) overrides: Overrides,
     pub(crate) expiry: Option<Expiry>,
+    pub(crate) credential: Option<Credential>,
 }
 
 impl Plan {
@@ -100,6 +104,7 @@ impl Plan {
             data: order.data.clone(),
             overrides: order.overrides,
             expiry: order.expire_at.map(|at| Expiry { at, told: false }),
+            credential: None,
         };
         let mut plan = Self::granted(order.channel.clone(), namespace, &asked, terms, limit);
         // Nothing is recovered that was not asked for.
@@ -116,7 +121,7 @@ impl Plan {
         limit: usize,
     ) -> Self {
         let options = &namespace.options;
-        let Terms { info, data, overrides, expiry } = terms;
+        let Terms { info, data, overrides, expiry, credential } = terms;
         let has_history = namespace.history.is_some();
         let may_history = || access::would(Feature::History, namespace, &channel, who);
         let announced = overrides.join_leave.unwrap_or(options.join_leave);
@@ -155,6 +160,7 @@ impl Plan {
             info,
             data,
             expiry,
+            credential,
             channel,
         }
     }
@@ -221,7 +227,7 @@ impl Session {
         terms: Terms,
     ) -> Result<Plan, Refusal> {
         let filter = request.tf.as_deref().map(|filter| compiled(filter, namespace)).transpose()?;
-        if terms.expiry.is_some_and(|expiry| expiry::is_past(expiry.at)) {
+        if terms.expiry.is_some_and(|expiry| is_past(expiry.at)) {
             return Err(ErrorCode::Expired.into());
         }
         let who = self.identity().map(|identity| identity.who()).unwrap_or_default();

@@ -6,9 +6,10 @@ use throng_protocol::{ChannelName, DisconnectCode, ErrorCode, Payload, RefreshRe
 
 use super::access::Person;
 use super::connect::channels_of;
-use super::expiry::{self, Expiry};
+use super::expiry::Expiry;
 use super::{Decision, Extras, Identity, Refusal, Session, Subscriptions, Terms};
 use crate::auth::{ConnectionToken, SubscriptionToken};
+use crate::node::is_past;
 
 impl Session {
     pub(super) fn refresh(&self, id: u32, request: RefreshRequest) -> Result<Decision, Refusal> {
@@ -50,7 +51,7 @@ impl Session {
         if token.user != *identity.user {
             return Err(Refusal::Close(DisconnectCode::InvalidToken));
         }
-        if token.expires.is_some_and(expiry::is_past) {
+        if token.expires.is_some_and(is_past) {
             return Err(Refusal::Close(DisconnectCode::Expired));
         }
         let channels = channels_of(&token.subs);
@@ -79,7 +80,8 @@ impl Session {
             return Err(Refusal::Close(DisconnectCode::InvalidToken));
         }
         let expiry = token.expires.map(|at| Expiry { at, told: self.rules.sub_refreshes().is_some() });
-        Ok(Terms { info: token.info, data: token.data, overrides: token.overrides, expiry })
+        let SubscriptionToken { info, data, overrides, credential, .. } = token;
+        Ok(Terms { info, data, overrides, expiry, credential: Some(credential) })
     }
 
     /// Whether the client is told when its connection ends, because it can do something about it.

@@ -5,12 +5,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use throng_engine::{Engine, Message, Origin};
+use throng_engine::{Engine, Message, Origin, Subject};
 use throng_protocol::{ChannelName, ClientInfo, Payload};
 use throng_registry::{ClientId, Ended, Slot};
 
 use super::expiries::Expiries;
 use super::{Marks, Shard};
+use crate::auth::Credential;
 use crate::memory::{Crowd, trim};
 use crate::session::Identity;
 
@@ -24,13 +25,15 @@ pub(crate) struct Member {
     pub(crate) identity: Arc<Identity>,
     /// What was attached to single subscriptions. Hardly any client has some.
     infos: Vec<(ChannelName, Payload)>,
+    /// The tokens that single subscriptions were made with. Most clients need none.
+    credentials: Vec<(ChannelName, Credential)>,
     /// What does not last for ever, if anything.
     expiries: Option<Box<Expiries>>,
 }
 
 impl Member {
     pub(crate) const fn new(client: ClientId, identity: Arc<Identity>) -> Self {
-        Self { client, identity, infos: Vec::new(), expiries: None }
+        Self { client, identity, infos: Vec::new(), credentials: Vec::new(), expiries: None }
     }
 
     /// Changes what other clients see beside the user from now on.
@@ -84,9 +87,27 @@ impl Member {
         }
     }
 
+    /// Keeps by what a subscription can be revoked.
+    pub(crate) fn hold(&mut self, channel: &ChannelName, credential: Option<Credential>) {
+        self.credentials.retain(|(name, _)| name != channel);
+        self.credentials.extend(credential.map(|credential| (channel.clone(), credential)));
+    }
+
+    /// The subscriptions, made with tokens of their own, that a revocation of this subject means.
+    pub(super) fn meant(&self, subject: &Subject) -> Vec<ChannelName> {
+        let meant = self.credentials.iter().filter(|(_, credential)| credential.is_meant(subject));
+        meant.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// By what a subscription can be revoked, if it was made with a token.
+    pub(super) fn credential_of(&self, channel: &ChannelName) -> Option<&Credential> {
+        self.credentials.iter().find(|(name, _)| name == channel).map(|(_, credential)| credential)
+    }
+
     /// Lets go of what was attached to a subscription.
     fn forget(&mut self, channel: &ChannelName) {
         self.infos.retain(|(name, _)| name != channel);
+        self.hold(channel, None);
         self.expire_subscription(channel, None);
     }
 

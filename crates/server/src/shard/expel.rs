@@ -29,11 +29,17 @@ impl Shard {
             }
         };
         for slot in slots {
-            let subscribed = channel.as_ref().is_none_or(|channel| table.is_subscribed(slot, channel));
-            let Some(conn) = table.attachment_mut(slot).filter(|conn| subscribed && is_meant(conn, subject))
-            else {
+            if let Some(conn) = table.attachment_mut(slot).filter(|conn| !is_meant(conn, subject)) {
+                let meant = conn.member.as_ref().map(|member| member.meant(subject)).unwrap_or_default();
+                for channel in &meant {
+                    counts.ended_subscriptions.add(1);
+                    unsubscribe(conn, channel);
+                    conn.waker.wake_by_ref();
+                }
                 continue;
-            };
+            }
+            let subscribed = channel.as_ref().is_none_or(|channel| table.is_subscribed(slot, channel));
+            let Some(conn) = table.attachment_mut(slot).filter(|_| subscribed) else { continue };
             match &channel {
                 Some(channel) => {
                     counts.ended_subscriptions.add(1);
@@ -54,8 +60,9 @@ impl Shard {
     pub(super) fn keep_out(&self, slot: Slot, channel: &ChannelName) {
         let mut table = self.table.borrow_mut();
         let Some(conn) = table.attachment_mut(slot) else { return };
-        let user = conn.member.as_ref().map_or("", |member| &member.identity.user);
-        if !self.node.may_subscribe_at_all(user, channel) {
+        let Some(member) = &conn.member else { return };
+        let honoured = member.credential_of(channel).is_none_or(|credential| self.node.honours(credential));
+        if !honoured || !self.node.may_subscribe_at_all(&member.identity.user, channel) {
             unsubscribe(conn, channel);
             conn.waker.wake_by_ref();
         }

@@ -102,6 +102,7 @@ impl Shard {
         let grace = self.node.settings.client.expired_sub_close_delay;
         let member = self.with_member(slot, |member| {
             member.note(channel, &plan.info);
+            member.hold(channel, plan.credential.clone());
             member.expire_subscription(channel, plan.expiry.and_then(|expiry| expiry.deadline(now(), grace)));
             (member.client, Arc::new(member.info(channel)))
         });

@@ -12,8 +12,8 @@ use super::protocol::{Protocol, Replies};
 use super::{Dialogue, Farewell, Socket};
 use crate::auth::TokenSubscription;
 use crate::handlers::ConnectEvent;
-use crate::node::{Order, Selector};
-use crate::session::{self, Grant, Heartbeat, Refusal, Welcome, is_past};
+use crate::node::{Order, Selector, is_past};
+use crate::session::{self, Grant, Heartbeat, Refusal, Welcome};
 use crate::shard::{Member, now};
 
 impl Protocol {

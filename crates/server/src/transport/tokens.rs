@@ -13,7 +13,8 @@ use super::protocol::{Protocol, Replies};
 use super::{Farewell, Socket};
 use crate::auth::{ConnectionToken, TokenError};
 use crate::handlers::{RefreshEvent, RefreshReply, SubRefreshEvent, SubscribeEvent};
-use crate::session::{Expiry, Judge, Plan, Refusal, Terms, is_past};
+use crate::node::is_past;
+use crate::session::{Expiry, Judge, Plan, Refusal, Terms};
 use crate::shard::now;
 
 impl Protocol {
@@ -169,7 +170,7 @@ impl Protocol {
         replies: &mut Replies,
     ) -> Result<Outcome, No> {
         self.send(socket, replies);
-        let (info, expires) = match judge {
+        let (info, expires, credential) = match judge {
             Judge::Application => {
                 let handlers = &socket.shard.node.handlers;
                 let handler = handlers.set.sub_refresh.as_ref().ok_or(ErrorCode::NotAvailable)?;
@@ -185,7 +186,7 @@ impl Protocol {
                     tracing::error!("a sub_refresh handler gave data that is not JSON");
                     return Err(ErrorCode::Internal.into());
                 }
-                (info, (expire_at != 0).then_some(expire_at))
+                (info, (expire_at != 0).then_some(expire_at), None)
             }
             Judge::Token => {
                 let verified = socket.shard.node.tokens.subscription(&token).await;
@@ -195,7 +196,7 @@ impl Protocol {
                     return Err(No::Farewell(DisconnectCode::InvalidToken.into()));
                 }
                 let terms = self.session.terms(channel.as_str(), token)?;
-                (terms.info, terms.expiry.map(|expiry| expiry.at))
+                (terms.info, terms.expiry.map(|expiry| expiry.at), terms.credential)
             }
         };
         if expires.is_some_and(is_past) {
@@ -206,6 +207,7 @@ impl Protocol {
         let deadline = expiry.and_then(|expiry| expiry.deadline(now(), grace));
         socket.shard.with_member(socket.slot, |member| {
             member.expire_subscription(channel, deadline);
+            member.hold(channel, credential);
             if !info.is_empty() {
                 member.note(channel, &info);
             }

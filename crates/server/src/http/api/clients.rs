@@ -9,8 +9,7 @@ use throng_registry::ClientId;
 use uuid::Uuid;
 
 use super::{Api, payload};
-use crate::node::{Order, Overrides, Selector, ServerSubscription};
-use crate::session::is_past;
+use crate::node::{Order, Overrides, Selector, ServerSubscription, is_past};
 
 /// How many slow clients are listed when no number is asked for, and how many at most.
 const SLOW_CLIENTS: (usize, usize) = (10, 1_000);
