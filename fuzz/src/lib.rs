@@ -44,3 +44,15 @@ pub fn api(bytes: &[u8]) {
 pub fn proxy_header(bytes: &[u8]) {
     proxy::check(bytes);
 }
+
+/// Gives each fuzz target of the server's inside its check.
+macro_rules! server_targets {
+    ($($name:ident)+) => {$(
+        #[doc = concat!("See `throng_server::fuzzing::", stringify!($name), "`.")]
+        pub fn $name(bytes: &[u8]) {
+            throng_server::fuzzing::$name(bytes);
+        }
+    )+};
+}
+
+server_targets! { config patterns session tokens }

@@ -35,11 +35,12 @@ mod pair;
 mod raw;
 mod readers;
 mod requests;
+mod tokens;
 mod verdict;
 
 use answers::Answers;
 use arena::Arena;
-use list::ATTACKS;
+use list::STAGES;
 use pair::Pair;
 use verdict::{Bounds, Complaint, Observation, allowed_p99, judge};
 
@@ -81,10 +82,20 @@ struct Attack {
 /// Carries an attack out, and tells what was answered.
 type Run = fn(Target) -> Pin<Box<dyn Future<Output = Result<Answers>> + Send>>;
 
+/// Attacks on one server.
+struct AttackStage {
+    name: &'static str,
+    /// Lines of its configuration, behind the usual ones.
+    config: &'static str,
+    attacks: &'static [Attack],
+}
+
 /// Whom an attack is aimed at.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     address: SocketAddr,
+    /// The server's program, which makes tokens as well.
+    binary: &'static Path,
     seed: u64,
     /// Length of a flood.
     length: Duration,
@@ -103,7 +114,11 @@ struct Row {
 }
 
 fn names() -> PossibleValuesParser {
-    ATTACKS.iter().map(|attack| attack.name).chain([logs::NAME]).collect::<Vec<_>>().into()
+    every_attack().map(|attack| attack.name).chain([logs::NAME]).collect::<Vec<_>>().into()
+}
+
+fn every_attack() -> impl Iterator<Item = &'static Attack> {
+    STAGES.iter().flat_map(|stage| stage.attacks)
 }
 
 /// Tries all attacks, or those that were chosen, and prints a table of them.
@@ -138,12 +153,16 @@ fn attack(binary: &Path, seed: u64, length: Duration, wanted: impl Fn(&str) -> b
     let runtime =
         Builder::new_multi_thread().worker_threads(2).on_thread_start(step_back).enable_all().build()?;
     let mut rows = Vec::new();
-    let wanted_attacks: Vec<_> = ATTACKS.iter().filter(|attack| wanted(attack.name)).collect();
-    if !wanted_attacks.is_empty() {
-        let arena = Arena::start(binary, &directory, "server", "")?;
-        let target = Target { address: arena.address(), seed, length };
-        let day = Day::begin(&arena, &runtime, target)?;
-        for attack in wanted_attacks {
+    // One path, for as long as the process lives.
+    let binary: &'static Path = Box::leak(binary.to_owned().into_boxed_path());
+    for stage in STAGES {
+        let attacks: Vec<_> = stage.attacks.iter().filter(|attack| wanted(attack.name)).collect();
+        if attacks.is_empty() {
+            continue;
+        }
+        let arena = Arena::start(binary, &directory, stage.name, stage.config)?;
+        let day = Day::begin(&arena, &runtime, Target { address: arena.address(), binary, seed, length })?;
+        for attack in attacks {
             let row = day.try_one(attack).with_context(|| format!("attack `{}`", attack.name));
             rows.push(row.with_context(|| format!("the server's log ends:\n{}", arena.log_tail()))?);
         }
@@ -214,7 +233,9 @@ impl<'d> Day<'d> {
         let task = self.runtime.spawn(async move { timeout(limit, repeat(run, target)).await });
         let answers = self.runtime.block_on(task)?;
         let pair = self.pair.end();
-        let answers = answers.with_context(|| format!("it took more than {} s", limit.as_secs()))??;
+        let ended = answers.with_context(|| format!("it took more than {} s", limit.as_secs()));
+        // An attack that cannot be carried out to its end proves nothing; the others are still tried.
+        let answers = ended.and_then(|answers| answers).unwrap_or_else(|error| Answers::of_none(&error));
         let after = self.arena.settle(&before, REST)?;
         let peak = watch.peak().max(after);
         let seen = Observation {
@@ -320,11 +341,11 @@ mod tests {
 
     #[test]
     fn every_attack_has_a_name_of_its_own_and_bounds() {
-        let names: BTreeSet<_> = ATTACKS.iter().map(|attack| attack.name).collect();
-        assert_eq!(names.len(), ATTACKS.len());
-        assert!(
-            ATTACKS.iter().all(|attack| attack.bounds.rss_mib > 0 && attack.bounds.descriptors < DESCRIPTORS)
-        );
+        let names: BTreeSet<_> = every_attack().map(|attack| attack.name).collect();
+        assert_eq!(names.len(), every_attack().count());
+        for Attack { name, bounds, .. } in every_attack() {
+            assert!(bounds.rss_mib > 0 && bounds.descriptors < DESCRIPTORS, "{name}");
+        }
     }
 
     #[test]

@@ -178,13 +178,14 @@ fn doc() -> Result<()> {
     process::run(doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The fuzz targets are a workspace of their own; it shares our target directory.
+/// The fuzz targets are a workspace of their own; it shares our target directory. Their seeds are replayed by the tests.
 fn fuzz() -> Result<()> {
     let manifest = fuzz_manifest().context("there is no fuzz/Cargo.toml")?;
     let target = workspace::Metadata::own()?.target_directory;
     let mut clippy = workspace::cargo();
     clippy.args(["clippy", "--all-targets", "--manifest-path", &manifest, "--", "--deny=warnings"]);
-    process::run(clippy.env("CARGO_TARGET_DIR", target))
+    // The server shows its inside to the fuzz targets only.
+    process::run(clippy.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "--cfg fuzzing"))
 }
 
 fn loads() -> Result<()> {

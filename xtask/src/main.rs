@@ -17,6 +17,7 @@ mod conformance;
 mod delivery;
 mod deny;
 mod docs_check;
+mod fuzz;
 mod layers;
 mod loadtest;
 mod process;
@@ -51,6 +52,8 @@ enum Task {
     CheckDelivery(delivery::Args),
     /// Attack the release server, and judge how it stands it
     Attack(attack::Args),
+    /// Run the fuzz targets, and count what they did and found
+    Fuzz(fuzz::Args),
     /// Run plain WebSocket clients, from Python and Node.js, against the release server
     Clients(clients::Args),
     /// Drive the chat page in headless Chromium
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Sdk(args) => sdk::run(&args),
         Task::CheckDelivery(args) => delivery::run(&args),
         Task::Attack(args) => attack::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Clients(args) => clients::run(&args),
         Task::Browser(args) => browser::run(&args),
         Task::Loadtest(args) => loadtest::run(&args),

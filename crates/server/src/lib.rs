@@ -21,6 +21,9 @@
 mod auth;
 pub mod config;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handlers;
 mod http;
 pub mod limits;

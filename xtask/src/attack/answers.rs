@@ -34,6 +34,13 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// No answers, because of this.
+    pub(super) fn of_none(error: &anyhow::Error) -> Self {
+        let mut answers = Self::default();
+        answers.hold(&format!("{error:#}"), false);
+        answers
+    }
+
     /// Counts what was seen when `what` was tried; it must be one of `expected`.
     pub(super) fn expect(&mut self, what: &str, expected: &[Seen], seen: Seen) {
         if expected.contains(&seen) {

@@ -1,17 +1,23 @@
 //! All attacks, with what each may cost the server.
 
 use super::{
-    Attack, commands,
+    Attack, AttackStage, commands,
     crowd::{self, CROWD},
-    doors, frames, readers, requests,
+    doors, frames, readers, requests, tokens,
     verdict::Bounds,
 };
 
 /// What an attack of few connections may cost.
 const FEW: Bounds = Bounds { rss_mib: 16, descriptors: 64 };
 
-/// The attacks in their order.
-pub(super) const ATTACKS: &[Attack] = &[
+/// The servers that are attacked, and the attacks in their order.
+pub(super) const STAGES: &[AttackStage] = &[
+    AttackStage { name: "open", config: "", attacks: OPEN },
+    AttackStage { name: "keys", config: tokens::CONFIG, attacks: KEYS },
+];
+
+/// On a server that lets anybody in.
+const OPEN: &[Attack] = &[
     Attack {
         name: "half_open",
         what: "2,000 connections that say nothing",
@@ -125,5 +131,27 @@ pub(super) const ATTACKS: &[Attack] = &[
         what: "bodies that come slowly or never",
         bounds: Bounds { rss_mib: 16, descriptors: 320 },
         run: |target| Box::pin(requests::slow_bodies(target)),
+    },
+];
+
+/// On a server that has a key for tokens.
+const KEYS: &[Attack] = &[
+    Attack {
+        name: "tokens",
+        what: "forged, expired and swapped connection tokens",
+        bounds: FEW,
+        run: |target| Box::pin(tokens::connections(target)),
+    },
+    Attack {
+        name: "channel_tokens",
+        what: "forged, expired and swapped subscription tokens",
+        bounds: FEW,
+        run: |target| Box::pin(tokens::subscriptions(target)),
+    },
+    Attack {
+        name: "relay_tokens",
+        what: "forged and expired tokens at the relay",
+        bounds: FEW,
+        run: |target| Box::pin(tokens::relay(target)),
     },
 ];

@@ -29,13 +29,13 @@ const FORGED: &str = "9999-01-01T00:00:00Z  INFO forged";
 /// # Errors
 ///
 /// When a server cannot be started or a log cannot be read.
-pub(super) fn attack(binary: &Path, directory: &Path, runtime: &Runtime) -> Result<Row> {
+pub(super) fn attack(binary: &'static Path, directory: &Path, runtime: &Runtime) -> Result<Row> {
     let began = Instant::now();
     let mut answers = Answers::default();
     for (name, check) in [("text", check_text as fn(&str) -> Result<(), String>), ("json", check_json)] {
         let more = format!("\n[log]\nlevel = \"debug\"\nformat = \"{name}\"\n");
         let arena = Arena::start(binary, directory, &format!("log-{name}"), &more)?;
-        let target = Target { address: arena.address(), seed: 0, length: Duration::ZERO };
+        let target = Target { address: arena.address(), binary, seed: 0, length: Duration::ZERO };
         runtime.block_on(inject(target))?;
         let log = arena.log.clone();
         answers.hold("the server lives", arena.health() == Some(200));

@@ -11,6 +11,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request};
 use http_body_util::Full;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use api::Pattern as ChannelPattern;
 pub(crate) use api::{Admitted, Api, ApiCounts, Call};
 pub(crate) use query::{parameter, percent_decode};
 

@@ -33,6 +33,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use counts::ApiCounts;
+#[cfg(any(test, fuzzing))]
+pub(crate) use pattern::Pattern;
 
 use self::cors::Cors;
 use self::counts::Outcome;

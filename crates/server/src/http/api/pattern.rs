@@ -1,19 +1,19 @@
 /// Which channels are meant: `*` stands for any characters, `?` for one, everything else for itself. The empty pattern means
 /// all.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Box<[u8]>);
+pub(crate) struct Pattern(Box<[u8]>);
 
 impl Pattern {
     /// Longest pattern, in bytes: twice the longest channel name, so that every character may have its star.
     const MAX_BYTES: usize = 512;
 
     /// `None` for a pattern that is too long.
-    pub(super) fn new(pattern: &str) -> Option<Self> {
+    pub(crate) fn new(pattern: &str) -> Option<Self> {
         (pattern.len() <= Self::MAX_BYTES).then(|| Self(pattern.as_bytes().into()))
     }
 
     /// Takes at most as many steps as the lengths of both multiplied.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (&self.0, name.as_bytes());
         let (mut at, mut read) = (0, 0);
         // Behind the last star, and how much of the name it has taken: if what follows does not fit, the star takes one more.
