@@ -149,6 +149,12 @@ const KEYS: &[Attack] = &[
         run: |target| Box::pin(tokens::subscriptions(target)),
     },
     Attack {
+        name: "replayed",
+        what: "tokens that were revoked, and those of users that were",
+        bounds: FEW,
+        run: |target| Box::pin(tokens::replayed(target)),
+    },
+    Attack {
         name: "relay_tokens",
         what: "forged and expired tokens at the relay",
         bounds: FEW,

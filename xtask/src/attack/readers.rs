@@ -1,14 +1,17 @@
 //! Subscribers that never read.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use throng_protocol::{Format, Payload, PublishRequest, SubscribeRequest};
+use tokio::time::sleep;
 
 use super::{
     Target,
     answers::{Answers, Seen},
     arena::{self, QUEUE},
     crowd::many,
-    raw::{self, Raw},
+    raw::{self, PATIENCE, Raw},
 };
 
 const READERS: usize = 48;
@@ -22,6 +25,7 @@ const HEARD: usize = 4;
 /// Subscribers that never read, while somebody publishes all the time.
 pub(super) async fn never_read(target: Target) -> Result<Answers> {
     let before = arena::metric(target.address, SLOW)?;
+    let connections = arena::metric(target.address, CONNECTIONS)?;
     let mut readers = Vec::new();
     for reader in many(READERS, READERS, |_| subscriber(target)).await {
         readers.push(reader?);
@@ -44,9 +48,16 @@ pub(super) async fn never_read(target: Target) -> Result<Answers> {
         let seen = reader.ending().await;
         answers.expect("a slow reader's end", &[Seen::Close(3008), Seen::End, Seen::Reset], seen);
     }
+    drop(publisher);
+    let deadline = Instant::now() + PATIENCE;
+    while arena::metric(target.address, CONNECTIONS)? > connections && Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+    answers.hold("the readers are gone", arena::metric(target.address, CONNECTIONS)? <= connections);
     Ok(answers)
 }
 
+const CONNECTIONS: &str = "throng_connections";
 const SLOW: &str = "throng_slow_disconnects_total";
 
 /// What the readers may cost in MiB, if every queue is full and none shares its frames with another.

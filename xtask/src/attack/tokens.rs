@@ -8,10 +8,11 @@ use throng_protocol::{Format, SubscribeRequest};
 use super::{
     Target,
     answers::{Answers, Seen},
+    arena::API_KEY,
     crowd::many,
     raw::{self, Raw},
 };
-use crate::process;
+use crate::{api::Api, process};
 
 /// The server's keys, as lines of its configuration.
 pub(super) const CONFIG: &str =
@@ -141,6 +142,36 @@ pub(super) async fn subscriptions(target: Target) -> Result<Answers> {
     for seen in tries.await {
         let (what, expected, seen) = seen?;
         answers.expect(what, expected, seen);
+    }
+    Ok(answers)
+}
+
+/// Tokens that were good and are shown again after they were revoked, while the connections that they had opened are still there.
+pub(super) async fn replayed(target: Target) -> Result<Answers> {
+    const REPLAYS: usize = 20;
+    let mut api = Api::new(target.address, API_KEY);
+    let mut answers = Answers::default();
+    for (method, body, code) in [
+        ("revoke_token", r#"{"uid":"ID"}"#, 3500),
+        ("revoke_user", r#"{"user":"ID"}"#, 3500),
+        ("block_user", r#"{"user":"ID"}"#, 3503),
+    ] {
+        // Neither the id nor the user has been met before, however often this is repeated.
+        let id = format!("{method}-{:016x}", rand::random::<u64>());
+        let token = token(target.binary, SECRET, &["--user", &id, "--claim", &format!("jti=\"{id}\"")])?;
+        let mut open = Raw::member(target.address, Format::Json, &token).await?;
+        let called = api.call::<serde_json::Value>(method, body.replace("ID", &id)).await;
+        answers.hold(&format!("{method} is carried out"), called.is_ok());
+        answers.expect(&format!("{method}: who is connected"), &[Seen::Close(code)], open.ending().await);
+        let token = &token;
+        let replays = many(REPLAYS, REPLAYS, |_| async move {
+            let mut raw = Raw::upgraded(target.address, raw::path(Format::Json)).await?;
+            raw.throw(&raw::connect(Format::Json, token)).await;
+            anyhow::Ok(raw.reply(Format::Json).await)
+        });
+        for seen in replays.await {
+            answers.expect(&format!("{method}: the token, again"), &[Seen::Close(code)], seen?);
+        }
     }
     Ok(answers)
 }
