@@ -5,7 +5,7 @@ use super::{keys::KEYS, namespaces, options, suggest, upstream::LACKING};
 const PREFIX: &str = "THRONG_";
 
 /// Variables of other throng programs, and those that `throng-server` reads before there are settings, without prefix.
-const OTHERS: [&str; 2] = ["URL", "CONFIG"];
+const OTHERS: [&str; 5] = ["URL", "CONFIG", "API_KEY", "TOKEN", "SUB_TOKEN"];
 
 /// What an environment variable is for.
 #[derive(Debug, Eq, PartialEq)]
@@ -106,7 +106,15 @@ mod tests {
 
     #[test]
     fn variables_of_others_are_left_alone() {
-        for name in ["PATH", "CENTRIFUGO_PORT", "THRONG_URL", "THRONG_CONFIG", "THRONGS_X"] {
+        for name in [
+            "PATH",
+            "CENTRIFUGO_PORT",
+            "THRONG_URL",
+            "THRONG_API_KEY",
+            "THRONG_TOKEN",
+            "THRONG_CONFIG",
+            "THRONGS_X",
+        ] {
             assert_eq!(meaning(name, "x"), Meaning::Other, "{name}");
         }
     }

@@ -55,7 +55,10 @@ impl Display for Banner<'_> {
         };
         writeln!(f, "Up to {} connections at once, as {reason}.", self.connection_limit)?;
         writeln!(f)?;
-        if self.settings.relay_enabled() {
+        if !self.settings.anonymous_allowed() {
+            writeln!(f, "Try it: run this in one terminal, and `pub news hello` in its place in another:")?;
+            writeln!(f, "  {}", self.client_command("sub news --token TOKEN"))?;
+        } else if self.settings.relay_enabled() {
             writeln!(f, "Try it: open the page in two windows, or run this in two terminals:")?;
             writeln!(f, "  {}", self.client_command("chat lobby"))?;
         } else {
@@ -89,7 +92,9 @@ impl Banner<'_> {
     }
 
     fn who_may_connect(&self) -> &'static str {
-        if self.settings.listens_on_loopback() {
+        if !self.settings.anonymous_allowed() {
+            "Clients need a token; `throng-server gen-token` makes one."
+        } else if self.settings.listens_on_loopback() {
             "Anonymous clients may connect, because only this machine can reach a loopback address."
         } else {
             "Anonymous clients may connect FROM ANYWHERE, because the settings allow it."
@@ -128,6 +133,18 @@ mod tests {
         let address = settings.listen_address();
         let internal = settings.internal_listen_address();
         Banner { settings, address, internal, connection_limit: 960, under_cargo }.to_string()
+    }
+
+    #[test]
+    fn with_a_key_for_tokens_the_banner_asks_for_one() {
+        let mut settings = Settings::default();
+        settings.client.token.hmac_secret_key = "0123456789abcdef0123456789abcdef".into();
+        let banner = banner(&settings, false);
+        assert!(
+            banner.contains("Clients need a token") && banner.contains("sub news --token TOKEN"),
+            "{banner}"
+        );
+        assert!(!banner.contains("Anonymous") && !banner.contains("0123456789"), "{banner}");
     }
 
     #[test]
