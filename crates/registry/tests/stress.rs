@@ -229,7 +229,9 @@ fn clients_that_come_and_go_see_exactly_what_was_published_while_they_were_subsc
             scope.spawn(move || {
                 let (table, random) =
                     (ShardTable::new(OutboxLimits::default()), Random(id.index() as u64 + 1));
-                let shard = Shard { node, id, table, clients: Vec::new(), finished: Vec::new(), random };
+                let mut shard = Shard { node, id, table, clients: Vec::new(), finished: Vec::new(), random };
+                // With somebody there the publishers cannot be done before the shards have had a turn: the queues hold them up.
+                (0..10 * CHANNELS).for_each(|_| shard.act());
                 start.wait();
                 shard.run()
             })

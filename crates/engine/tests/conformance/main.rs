@@ -126,10 +126,13 @@ fn an_engine_that_answers_and_delivers_later_can_do_what_an_engine_must_do() {
     conformance::run_all(&Asynchronous::default());
 }
 
+/// Some faults show only when calls fall together in a certain way, which a busy machine may keep them from doing once.
 #[test]
 fn the_suite_notices_engines_that_do_otherwise() {
+    const TRIES: usize = 20;
+
     for (fault, name) in faulty::NOTICED_BY {
         assert!(passes(Fault::None, name), "{name} has nothing against an engine without fault");
-        assert!(!passes(*fault, name), "{fault:?} is noticed by {name}");
+        assert!((0..TRIES).any(|_| !passes(*fault, name)), "{fault:?} is noticed by {name}");
     }
 }
