@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     // In its directory, so that its configuration with the flags for coverage is found.
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--locked"]).current_dir(&directory).env_remove("CARGO_TARGET_DIR");
+    build.args(["build", "--release"]).current_dir(&directory).env_remove("CARGO_TARGET_DIR");
     build.args(wanted.iter().flat_map(|target| ["--bin", target.as_str()]));
     process::run(&mut build)?;
     let mut rows = Vec::new();
