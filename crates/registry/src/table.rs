@@ -51,6 +51,8 @@ pub(crate) struct Client<A> {
     /// The client's place among those with something to write in this turn, or `NOT_DIRTY`.
     pub(crate) dirty: u32,
     pub(crate) backlog: Option<Box<Backlog>>,
+    /// Bytes that the client's stream took and has not passed on to its socket.
+    pub(crate) held: usize,
     /// Bytes of backlog the client may have beyond the limit for all.
     pub(crate) allowance: usize,
     /// Whether the shard waits for everything to be written.
@@ -135,6 +137,7 @@ impl<A> ShardTable<A> {
             ending: None,
             dirty: NOT_DIRTY,
             backlog: None,
+            held: 0,
             allowance: 0,
             watched: false,
             lost: false,
@@ -156,7 +159,7 @@ impl<A> ShardTable<A> {
         let subscriptions = std::mem::take(&mut self.client_mut(slot)?.subscriptions);
         let ended = self.end_memberships(slot, subscriptions);
         let client = self.clients.remove(slot.index as usize);
-        self.backlog_bytes -= client.backlog.map_or(0, |backlog| backlog.charged());
+        self.backlog_bytes -= client.waiting();
         if self.clients.is_empty() {
             self.clients.shrink_to_fit();
         }
@@ -196,12 +199,12 @@ impl<A> ShardTable<A> {
 
     /// Bytes that wait because the client's socket is full, as they are charged to it.
     pub fn backlog_of(&self, slot: Slot) -> usize {
-        self.client(slot).and_then(|client| client.backlog.as_ref()).map_or(0, |backlog| backlog.charged())
+        self.client(slot).map_or(0, Client::waiting)
     }
 
     /// Whether everything for the client has been written.
     pub fn is_flushed(&self, slot: Slot) -> bool {
-        self.client(slot).is_none_or(|client| client.dirty == NOT_DIRTY && client.backlog.is_none())
+        self.client(slot).is_none_or(|client| client.dirty == NOT_DIRTY && client.waiting() == 0)
     }
 
     /// Whether a client has something to write in this turn, or [`take_changed`](Self::take_changed) has something to tell.
@@ -233,7 +236,9 @@ impl<A> ShardTable<A> {
     pub fn deepest(&self, count: usize) -> Vec<(Slot, OutboxDepth)> {
         let depth = |(key, client): (usize, &Client<A>)| {
             let slot = Slot { index: index(key), generation: client.generation };
-            client.backlog.as_ref().map(|backlog| (slot, backlog.depth()))
+            let depth = client.backlog.as_ref().map(|backlog| backlog.depth()).unwrap_or_default();
+            let depth = OutboxDepth { bytes: depth.bytes + client.held, ..depth };
+            (depth.bytes > 0).then_some((slot, depth))
         };
         let mut depths: Vec<_> = self.clients.iter().filter_map(depth).collect();
         depths.sort_unstable_by_key(|(_, depth)| Reverse(depth.bytes));
@@ -263,6 +268,13 @@ impl<A> ShardTable<A> {
 
     pub(crate) fn client_mut(&mut self, slot: Slot) -> Option<&mut Client<A>> {
         self.clients.get_mut(slot.index as usize).filter(|client| client.generation == slot.generation)
+    }
+}
+
+impl<A> Client<A> {
+    /// Bytes that wait for the client's socket, as they are charged to it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.held + self.backlog.as_ref().map_or(0, |backlog| backlog.charged())
     }
 }
 

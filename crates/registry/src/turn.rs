@@ -117,11 +117,24 @@ impl<A> ShardTable<A> {
     ///
     /// `write` is a socket's vectored write: it returns how many bytes were taken, or `Pending` if the socket is full and
     /// [`retry`](Self::retry) will be called when it is writable.
-    pub fn flush(&mut self, mut write: impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>) {
+    pub fn flush(&mut self, write: impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>) {
+        self.flush_held(write, |_| 0);
+    }
+
+    /// As [`flush`](Self::flush), for streams that may take bytes and not pass all of them on to their sockets at once: `held`
+    /// tells how many a stream holds, which are charged to its client until they are out.
+    ///
+    /// `write` is also called without anything to write, for a stream that holds something to pass that on.
+    pub fn flush_held(
+        &mut self,
+        mut write: impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+        held: impl Fn(&A) -> usize,
+    ) {
         let mut dirty = std::mem::take(&mut self.turn.dirty);
         for Dirty { slot, segments } in dirty.drain(..) {
             let before = self.backlog_of(slot);
-            let step = catch_unwind(AssertUnwindSafe(|| self.flush_client(slot, &segments, &mut write)));
+            let step =
+                catch_unwind(AssertUnwindSafe(|| self.flush_client(slot, &segments, &mut write, &held)));
             self.backlog_bytes = self.backlog_bytes + self.backlog_of(slot) - before;
             match step {
                 Ok(None) => {}
@@ -140,6 +153,7 @@ impl<A> ShardTable<A> {
         slot: Slot,
         segments: &[Segment],
         write: &mut impl FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+        held: &impl Fn(&A) -> usize,
     ) -> Option<Ending> {
         let client = self
             .clients
@@ -161,8 +175,10 @@ impl<A> ShardTable<A> {
                 pieces.keep(segments, 0, backlog, &mut out.dropped);
                 out.backlog(&mut client.attachment, backlog)
             }
+            None if segments.is_empty() && client.held > 0 => out.pass_on(&mut client.attachment),
             None => out.direct(client, segments, &pieces, &mut self.turn.merged),
         };
+        client.held = held(&client.attachment);
         let mut over = false;
         // What a client that must go is told at its end may exceed the bounds: it is one close frame.
         if client.ending.is_none()
@@ -173,7 +189,7 @@ impl<A> ShardTable<A> {
             over = backlog.exceeds(bounds);
         }
         client.backlog.take_if(|backlog| backlog.is_empty());
-        if client.backlog.is_none() && std::mem::take(&mut client.watched) {
+        if client.waiting() == 0 && std::mem::take(&mut client.watched) {
             self.changed.push(slot);
         }
         self.counters.writes += out.writes;
@@ -205,6 +221,10 @@ impl<A> ShardTable<A> {
     /// Marks a client as one that must go, once, and lets go of what waits for it.
     pub(crate) fn end(&mut self, slot: Slot, ending: Ending) {
         let Some(client) = self.clients.get_mut(slot.index as usize) else { return };
+        if ending == Ending::Evicted {
+            // Nothing is written to it any more; what its stream holds goes with the stream.
+            self.backlog_bytes -= std::mem::take(&mut client.held);
+        }
         if let Some(backlog) = &mut client.backlog {
             let before = backlog.charged();
             backlog.abandon(&mut self.dropped);
@@ -224,9 +244,8 @@ impl<A> ShardTable<A> {
     /// Evicts the deepest clients until what waits for all is within the shard's bound.
     fn relieve(&mut self) {
         while self.backlog_bytes > self.limits.shard_bytes {
-            let depth = |client: &Client<A>| client.backlog.as_ref().map_or(0, |backlog| backlog.charged());
-            let deepest = self.clients.iter().max_by_key(|(_, client)| depth(client));
-            let Some((key, client)) = deepest.filter(|(_, client)| depth(client) > 0) else { return };
+            let deepest = self.clients.iter().max_by_key(|(_, client)| client.waiting());
+            let Some((key, client)) = deepest.filter(|(_, client)| client.waiting() > 0) else { return };
             let slot = Slot { index: index(key), generation: client.generation };
             self.end(slot, Ending::Evicted);
         }
@@ -361,6 +380,17 @@ impl<W> Output<'_, W> {
                 self.bytes += bytes as u64;
                 Ok(bytes)
             }
+            Poll::Ready(Err(error)) => Err(error.kind()),
+        }
+    }
+
+    /// Has a stream that holds something pass it on, as far as its socket takes it.
+    fn pass_on<A>(&mut self, attachment: &mut A) -> Result<(), io::ErrorKind>
+    where
+        W: FnMut(&mut A, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        match (self.write)(attachment, &[]) {
+            Poll::Pending | Poll::Ready(Ok(_)) => Ok(()),
             Poll::Ready(Err(error)) => Err(error.kind()),
         }
     }

@@ -1,6 +1,7 @@
-use std::io;
+use std::io::{self, IoSlice};
+use std::task::Poll;
 
-use throng_registry::{Ending, OutboxLimits, WireFormat};
+use throng_registry::{Ending, OutboxLimits, ShardTable, WireFormat};
 
 use crate::support::{LIMITS, Shard, write};
 
@@ -208,4 +209,52 @@ fn the_clients_with_most_to_read_are_listed_deepest_first() {
     assert_eq!((depths[0].1.bytes, depths[0].1.messages), (shard.table.backlog_of(bob), 1));
     assert_eq!(shard.table.deepest(1).len(), 1);
     assert_eq!(shard.heard(eve), ["longer than that"]);
+}
+
+#[test]
+fn what_a_stream_has_taken_and_still_holds_is_charged_until_it_is_out() {
+    /// A stream that takes everything and passes on what there is room for.
+    #[derive(Default)]
+    struct Holding {
+        held: usize,
+        room: usize,
+    }
+    let write = |stream: &mut Holding, slices: &[IoSlice<'_>]| {
+        let out = stream.held.min(stream.room);
+        stream.held -= out;
+        stream.room -= out;
+        let taken: usize = slices.iter().map(|slice| slice.len()).sum();
+        if stream.held > 0 {
+            return Poll::Pending;
+        }
+        stream.held = taken;
+        Poll::Ready(Ok(taken))
+    };
+    let held = |stream: &Holding| stream.held;
+
+    let mut table = ShardTable::new(OutboxLimits { shard_bytes: 50, ..LIMITS });
+    let [ann, bob] = [(); 2].map(|()| table.insert(WireFormat::Relay, Holding::default()));
+    for (slot, length) in [(ann, 10), (bob, 20)] {
+        table.send(slot, |out| out.extend_from_slice(&vec![b'x'; length]));
+        table.watch(slot);
+    }
+    table.flush_held(write, held);
+    assert_eq!((table.backlog_of(ann), table.backlog_of(bob), table.backlog_bytes()), (10, 20, 30));
+    assert_eq!(table.deepest(9).len(), 2);
+    assert!(!table.is_flushed(ann) && table.take_changed().is_empty());
+
+    table.attachment_mut(ann).unwrap().room = 10;
+    table.retry(ann);
+    table.flush_held(write, held);
+    assert!(table.is_flushed(ann) && !table.is_flushed(bob));
+    assert_eq!((table.take_changed(), table.backlog_bytes()), (vec![ann], 20));
+
+    // More waits than the shard allows, so the deepest goes, and what it held is not charged any more.
+    table.send(ann, |out| out.extend_from_slice(&[b'x'; 45]));
+    table.flush_held(write, held);
+    assert_eq!((table.ending(ann), table.ending(bob)), (Some(Ending::Evicted), None));
+    assert_eq!(table.backlog_bytes(), 20);
+    table.remove(bob);
+    table.remove(ann);
+    assert_eq!(table.backlog_bytes(), 0);
 }
