@@ -34,6 +34,7 @@ mod node;
 mod server;
 mod session;
 mod shard;
+mod tls;
 mod transport;
 
 pub use auth::tools as tokens;

@@ -1,10 +1,12 @@
 //! What the server counts, and the Prometheus text of it (exposition format 0.0.4).
 
 use std::fmt::{Display, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::ApiCounts;
 use crate::node::{Node, RevocationCounts};
+use crate::tls;
 
 /// A number that threads add to or set. Its order towards other memory does not matter.
 #[derive(Debug, Default)]
@@ -154,6 +156,7 @@ pub(crate) struct Metrics {
     recoveries: [Number; Recovery::ALL.len()],
     pub(crate) revocations: RevocationCounts,
     pub(crate) api: ApiCounts,
+    pub(crate) tls: Arc<tls::Counts>,
     pub(crate) panics: Number,
     pub(crate) shards_alive: Number,
 }
@@ -175,6 +178,7 @@ impl Metrics {
             recoveries: Default::default(),
             revocations: RevocationCounts::default(),
             api: ApiCounts::default(),
+            tls: Arc::default(),
             panics: Number::default(),
             shards_alive: Number::default(),
         }
@@ -233,6 +237,7 @@ pub(crate) fn render(node: &Node) -> String {
     door(&mut page, node);
     metrics.revocations.render(&mut page, node.engine_sizes().revocations);
     node.limits.render(&mut page);
+    metrics.tls.render(&mut page);
     if node.settings.http_api_enabled() {
         metrics.api.render(&mut page);
     }

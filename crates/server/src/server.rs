@@ -28,6 +28,7 @@ use crate::listener::{self, Admission, Listening};
 use crate::memory;
 use crate::node::Node;
 use crate::shard::{self, ShardCommand};
+use crate::tls::{self, Keeper};
 
 /// Where a server begins; see [`Server::builder`].
 #[derive(Debug)]
@@ -199,24 +200,29 @@ impl ServerBuilder {
         let runtime = Some(Handle::current());
         let handlers = Handlers::new(self.handlers, client.handler_limit, client.handler_timeout, runtime);
         let node = Arc::new(Node::new(settings, handlers, tokens)?);
+        let tls = Keeper::open(&node.settings.http_server.tls, Arc::clone(&node.metrics.tls))?.map(Arc::new);
         let shards = start_shards(&node)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let api = Arc::new(Api::new(Arc::clone(&node), address));
         let serves = if internal.is_some() { Serves::Public } else { Serves::Everything };
-        let public = Listening { listener, admission: Arc::clone(&admission), serves };
+        let public = Listening { listener, admission: Arc::clone(&admission), serves, tls: tls.clone() };
         let internal = internal.map(|listener| Listening {
             listener,
             admission: Arc::new(Admission::internal(reserved)),
             serves: Serves::Internals,
+            tls: tls.clone(),
         });
         for listening in iter::once(public).chain(internal) {
             let (node, api) = (Arc::clone(&node), Arc::clone(&api));
             tasks.spawn(listener::run(listening, node, api, stop.clone(), tasks.clone()));
         }
+        if let Some(keeper) = &tls {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(tls::watch(Arc::clone(keeper))));
+        }
         tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(Arc::clone(&node), Arc::clone(&admission))));
         tasks.spawn(stop.clone().run_until_cancelled_owned(memory::watch(Arc::clone(&node))));
         tasks.close();
-        Ok(Running { address, internal_address, node, admission, shards, stop, tasks })
+        Ok(Running { address, internal_address, node, admission, tls, shards, stop, tasks })
     }
 }
 
@@ -323,6 +329,7 @@ pub struct Running {
     internal_address: Option<SocketAddr>,
     node: Arc<Node>,
     admission: Arc<Admission>,
+    tls: Option<Arc<Keeper>>,
     shards: Vec<ShardThread>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -360,7 +367,8 @@ impl Running {
         self.internal_address
     }
 
-    /// The `ws://` URL of a path, such as `/relay/lobby`. An unspecified address is named as the loopback address.
+    /// The URL of a path for WebSockets, such as `/relay/lobby`: `wss://` with TLS, else `ws://`. An unspecified address is named
+    /// as the loopback address.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         let mut address = self.address;
@@ -370,7 +378,30 @@ impl Running {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("ws://{address}{path}")
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{address}{path}")
+    }
+
+    /// Reads the TLS certificates again if their files have changed, as the server does by itself every
+    /// `http_server.tls.reload_interval`, and uses them from the next connection on. Returns whether there is something new;
+    /// false without TLS. Not cancel safe: what was begun is done all the same.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the new files. The old ones stay in use.
+    ///
+    /// # Panics
+    ///
+    /// If reading panicked, which only a defect makes it do.
+    pub async fn renew_certificates(&self) -> Result<bool, Faults> {
+        let Some(keeper) = self.tls.clone() else { return Ok(false) };
+        tokio::task::spawn_blocking(move || keeper.renew()).await.expect("reading files does not panic")
+    }
+
+    /// Whether the port speaks TLS.
+    #[must_use]
+    pub const fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// How many connections may be open at once.

@@ -1,6 +1,7 @@
 //! The program `throng-server` from its start to its end by a signal.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
@@ -168,6 +169,40 @@ fn sigterm_and_sigint_stop_it_in_order() {
         program.line_with("stopped; clients that left in time: 0, that were cut: 0");
         assert_eq!(program.ended().0, Some(0));
     }
+}
+
+#[test]
+fn sighup_has_a_server_with_tls_read_its_certificates_again_and_stops_one_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let renew = || {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&cert, certified.cert.pem()).unwrap();
+        fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    };
+    renew();
+    let [cert_flag, key_flag] = [&cert, &key].map(|path| path.to_str().unwrap());
+    let arguments = ["--listen", "127.0.0.1:0", "--tls-cert", cert_flag, "--tls-key", key_flag];
+    // So long that it is the signal and not the clock that has them read.
+    let program = Program::start(&arguments, &[("THRONG_HTTP_SERVER_TLS_RELOAD_INTERVAL", "1h")]);
+    program.line_with("listening on https://127.0.0.1:");
+    program.signal(Signal::HUP);
+    program.line_with("SIGHUP: the TLS certificates have not changed");
+    renew();
+    program.signal(Signal::HUP);
+    program.line_with("SIGHUP: new TLS certificates are in use");
+    fs::write(&key, "nonsense").unwrap();
+    program.signal(Signal::HUP);
+    program.line_with("SIGHUP: the TLS certificates cannot be used; the old ones stay in use");
+    program.signal(Signal::TERM);
+    let (status, errors) = program.ended();
+    assert_eq!(status, Some(0));
+    assert!(errors.contains("holds no private key") && !errors.contains("nonsense"), "{errors}");
+
+    let (program, _) = Program::serving(&[]);
+    program.signal(Signal::HUP);
+    program.line_with("SIGHUP: stopping");
+    assert_eq!(program.ended().0, Some(0));
 }
 
 #[test]

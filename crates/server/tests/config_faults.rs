@@ -59,7 +59,7 @@ fn options_of_centrifugo_that_are_lacking_are_refused_by_name() {
 pid_file = "/run/centrifugo.pid"
 [http_server]
 h2c_external = true
-[http_server.tls]
+[http_server.internal_tls]
 enabled = true
 cert_pem_file = "cert.pem"
 [engine]
@@ -77,7 +77,7 @@ enabled = true
     let expected = "
 throng.toml:2: pid_file: throng does not have a file for its process id yet; remove it
 throng.toml:4: http_server.h2c_external: throng does not have HTTP/2 yet; remove it, or leave it at false
-throng.toml:6: http_server.tls: throng does not have TLS yet; remove it
+throng.toml:6: http_server.internal_tls: throng does not have TLS other than [http_server.tls] yet; remove it
 throng.toml:9: engine.type: throng does not have another engine than memory yet; remove it, or leave it at memory
 throng.toml:11: engine.redis: throng does not have another engine than memory yet; remove it
 throng.toml:13: admin: throng does not have an admin interface yet; remove it

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::network::Network;
+use super::{network::Network, tls::Tls};
 
 /// Where the server listens: table `[http_server]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct HttpServer {
     pub internal_port: Option<u16>,
     /// Proxies before the server.
     pub proxy: Proxy,
+    /// TLS, for both addresses. Off by default.
+    pub tls: Tls,
 }
 
 impl Default for HttpServer {
@@ -29,6 +31,7 @@ impl Default for HttpServer {
             internal_address: None,
             internal_port: None,
             proxy: Proxy::default(),
+            tls: Tls::default(),
         }
     }
 }

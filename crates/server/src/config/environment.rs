@@ -1,6 +1,6 @@
 //! Environment variables: `THRONG_` and the path of a key in capitals, with `_` for the dots.
 
-use super::{keys::KEYS, namespaces, options, suggest, upstream::LACKING};
+use super::{keys::KEYS, namespaces, options, suggest, tls, upstream::LACKING};
 
 const PREFIX: &str = "THRONG_";
 
@@ -50,7 +50,7 @@ pub(super) fn variable(path: &str) -> String {
 fn known() -> impl Iterator<Item = &'static str> {
     let lacking = LACKING.iter().map(|option| option.table().unwrap_or(option.path));
     let options = options::PATHS.iter().map(String::as_str);
-    KEYS.iter().map(|key| key.path).chain(options).chain([namespaces::LIST]).chain(lacking)
+    KEYS.iter().map(|key| key.path).chain(options).chain([namespaces::LIST, tls::CERTIFICATES]).chain(lacking)
 }
 
 /// Kubernetes tells every container the addresses of the services around it, so that a service named `throng` gives

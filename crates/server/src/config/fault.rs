@@ -14,6 +14,12 @@ impl Faults {
         if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
+    /// Faults of settings that a program made itself; never none.
+    pub(crate) fn of_program(faults: Vec<(String, Problem)>) -> Self {
+        let of_program = |(key, problem)| Fault { place: Place::Program, key, problem };
+        Self(faults.into_iter().map(of_program).collect())
+    }
+
     /// The faults: by source, in the order in which the sources give them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fault> {
         self.0.iter()

@@ -15,6 +15,7 @@ use super::{
     network::{Network, NetworkError},
     rules, secret,
     settings::{LogFormat, Settings, Shards},
+    tls::{ClientAuth, Pem, TlsVersion},
     value::Value,
 };
 
@@ -78,6 +79,12 @@ pub(super) enum Field<S: 'static> {
     Deltas(At<S, Vec<DeltaType>>),
     Slow(At<S, SlowConsumer>),
     Regex(At<S, Option<ChannelRegex>>),
+    /// Certificates in PEM, or the path of a file that holds them.
+    Pem(At<S, Pem>),
+    /// The same of a key, which is never shown.
+    PemKey(At<S, Pem>),
+    ClientAuth(At<S, ClientAuth>),
+    TlsVersion(At<S, TlsVersion>),
 }
 
 /// The last second of the year 9999.
@@ -147,6 +154,9 @@ impl<S: Clone + 'static> Key<S> {
             Field::Deltas(at) => *at(settings) = deltas(value)?,
             Field::Slow(at) => *at(settings) = choice(value, &SLOW_CONSUMERS)?,
             Field::Regex(at) => *at(settings) = regex(value)?,
+            Field::Pem(at) | Field::PemKey(at) => *at(settings) = pem(value)?,
+            Field::ClientAuth(at) => *at(settings) = choice(value, &CLIENT_AUTHS)?,
+            Field::TlsVersion(at) => *at(settings) = choice(value, &TLS_VERSIONS)?,
         }
         Ok(())
     }
@@ -202,6 +212,14 @@ impl<S: Clone + 'static> Key<S> {
                 let text = at(settings).as_ref().map_or("", ChannelRegex::as_str);
                 Value::Text(text.to_owned())
             }
+            Field::Pem(at) => Value::Text(at(settings).as_str().to_owned()),
+            Field::PemKey(at) => {
+                let pem = at(settings);
+                return (pem.is_empty() || pem.path().is_some())
+                    .then(|| Value::Text(pem.as_str().to_owned()));
+            }
+            Field::ClientAuth(at) => name_of(*at(settings), &CLIENT_AUTHS),
+            Field::TlsVersion(at) => name_of(*at(settings), &TLS_VERSIONS),
         })
     }
 
@@ -348,12 +366,22 @@ const DATA_FORMATS: Names<DataFormat, 3> =
 const RECOVERY_MODES: Names<RecoveryMode, 2> =
     [("stream", RecoveryMode::Stream), ("cache", RecoveryMode::Cache)];
 const DELTA_TYPES: Names<DeltaType, 1> = [("fossil", DeltaType::Fossil)];
+const CLIENT_AUTHS: Names<ClientAuth, 2> =
+    [("required", ClientAuth::Required), ("optional", ClientAuth::Optional)];
+const TLS_VERSIONS: Names<TlsVersion, 2> = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 const SLOW_CONSUMERS: Names<SlowConsumer, 4> = [
     ("disconnect", SlowConsumer::Disconnect),
     ("drop_oldest", SlowConsumer::DropOldest),
     ("drop_newest", SlowConsumer::DropNewest),
     ("keep_latest", SlowConsumer::KeepLatest),
 ];
+
+/// PEM, which is not repeated in a fault.
+fn pem(value: &Value) -> Result<Pem, Problem> {
+    let expected = "text in quotes";
+    let text = value.text().map_err(|_| Problem::WrongType { expected, found: "the value".into() })?;
+    Ok(Pem::from(text))
+}
 
 fn choice<T: Copy, const N: usize>(value: &Value, names: &Names<T, N>) -> Result<T, Problem> {
     let text = value.text()?;

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     fault::{Fault, Place, Problem},
+    namespaces, tls,
     value::Value,
 };
 
@@ -71,7 +72,7 @@ fn collect(
                     let DeValue::Table(table) = one.get_ref() else { continue };
                     collect(text, &format!("{path}[{index}]"), table, is_table, entries);
                     // A namespace is there also where nothing but its name is said, or not even that.
-                    if !table.contains_key("name") {
+                    if path == namespaces::LIST && !table.contains_key("name") {
                         let (path, line) = (format!("{path}[{index}].name"), line_at(text, one.span().start));
                         entries.push(Entry { path, line, value: Value::Text(String::new()) });
                     }
@@ -88,7 +89,7 @@ fn collect(
 
 /// Whether the tables of a list are taken apart.
 fn is_list(path: &str) -> bool {
-    path == "channel.namespaces"
+    [namespaces::LIST, tls::CERTIFICATES].contains(&path)
 }
 
 /// A quoted key that has a dot in its name stays quoted, so that it is not taken for a table and a key.

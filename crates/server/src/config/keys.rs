@@ -4,7 +4,9 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     field::{Field, Key, key},
-    rules, secret, token_rules,
+    rules, secret,
+    tls::{HANDSHAKES, RELOAD},
+    token_rules,
 };
 
 /// Sizes and counts have an upper end, too, so that a slip of the finger does not switch a limit off.
@@ -30,6 +32,20 @@ pub(super) static KEYS: &[Key] = &[
     key("http_server.internal_port", Field::OptionalPort(|s| &mut s.http_server.internal_port)),
     key("http_server.proxy.protocol", Field::Proxy(|s| &mut s.http_server.proxy.protocol)),
     key("http_server.proxy.trusted_networks", Field::Networks(|s| &mut s.http_server.proxy.trusted_networks)),
+    key("http_server.tls.enabled", Field::Switch(|s| &mut s.http_server.tls.enabled)),
+    key("http_server.tls.cert_pem", Field::Pem(|s| &mut s.http_server.tls.cert_pem)),
+    key("http_server.tls.key_pem", Field::PemKey(|s| &mut s.http_server.tls.key_pem)),
+    key("http_server.tls.client_ca_pem", Field::Pem(|s| &mut s.http_server.tls.client_ca_pem)),
+    key("http_server.tls.client_auth", Field::ClientAuth(|s| &mut s.http_server.tls.client_auth)),
+    key("http_server.tls.min_version", Field::TlsVersion(|s| &mut s.http_server.tls.min_version)),
+    key(
+        "http_server.tls.handshake_limit",
+        Field::Count(HANDSHAKES, |s| &mut s.http_server.tls.handshake_limit),
+    ),
+    key(
+        "http_server.tls.reload_interval",
+        Field::Duration(RELOAD, |s| &mut s.http_server.tls.reload_interval),
+    ),
     key(
         "client.allow_anonymous_connect_without_token",
         Field::Switch(|s| &mut s.client.allow_anonymous_connect_without_token),

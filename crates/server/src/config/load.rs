@@ -16,7 +16,7 @@ use super::{
     namespaces::{self, Scope},
     options, rules,
     settings::Settings,
-    suggest, upstream,
+    suggest, tls, upstream,
     value::Value,
 };
 
@@ -201,6 +201,9 @@ impl Reading {
                 if entries.iter().any(|entry| entry.path.starts_with(namespaces::LIST)) {
                     self.forget_namespaces();
                 }
+                if entries.iter().any(|entry| entry.path.starts_with(tls::CERTIFICATES)) {
+                    self.forget_certificates();
+                }
                 for entry in entries {
                     let place = Place::File { path: path.to_owned(), line: Some(entry.line) };
                     self.entry(place, &entry.path, &entry.value);
@@ -215,6 +218,12 @@ impl Reading {
         self.settings.channel.namespaces.clear();
         self.places.retain(|path, _| !path.starts_with(namespaces::LIST));
         self.unread.retain(|path| !path.starts_with(namespaces::LIST));
+    }
+
+    fn forget_certificates(&mut self) {
+        self.settings.http_server.tls.certificates.clear();
+        self.places.retain(|path, _| !path.starts_with(tls::CERTIFICATES));
+        self.unread.retain(|path| !path.starts_with(tls::CERTIFICATES));
     }
 
     fn variable(&mut self, name: &str, value: Option<&str>) {
@@ -243,6 +252,11 @@ impl Reading {
             self.note(place, path, set);
         } else if path == namespaces::LIST {
             self.namespaces(&place, value);
+        } else if let Some((index, option)) = tls::member(path) {
+            let set = tls::set(&mut self.settings, index, option, value);
+            self.note(place, path, set);
+        } else if path == tls::CERTIFICATES {
+            self.certificates(&place, value);
         } else if let Some(key) = Key::at(path) {
             let set = key.set(&mut self.settings, value);
             self.note(place, path, set);
@@ -289,6 +303,24 @@ impl Reading {
                 }
             }
             Err(problem) => self.fault(place.clone(), namespaces::LIST.to_owned(), problem),
+        }
+    }
+
+    fn certificates(&mut self, place: &Place, value: &Value) {
+        match tls::listed(value) {
+            Ok(listed) => {
+                self.forget_certificates();
+                for (index, table) in listed.into_iter().enumerate() {
+                    for (option, value) in table {
+                        self.entry(
+                            place.clone(),
+                            &format!("{}[{index}].{option}", tls::CERTIFICATES),
+                            &value,
+                        );
+                    }
+                }
+            }
+            Err(problem) => self.fault(place.clone(), tls::CERTIFICATES.to_owned(), problem),
         }
     }
 

@@ -9,8 +9,12 @@ use super::{
     load::Loaded,
     namespaces::{LIST, Scope, WITHOUT},
     options::OPTIONS,
+    tls::{CERTIFICATE_KEYS, CERTIFICATES},
     value::Value,
 };
+
+/// Why a key that stands in the settings themselves is not printed.
+const INLINE_KEY: &str = "it has a value, which is secret; the path of a file can stand there instead";
 
 impl Loaded {
     /// The settings in force as TOML, each that is no default with the place where it was set. Read back as a file,
@@ -33,8 +37,23 @@ impl Loaded {
             };
             let _ = writeln!(toml, "{line}{}", self.source(key.path));
         }
+        self.print_certificates(&mut toml);
         self.print_options(&mut toml);
         toml
+    }
+
+    fn print_certificates(&self, toml: &mut String) {
+        for (index, certificate) in self.settings().http_server.tls.certificates.iter().enumerate() {
+            let _ = write!(toml, "\n[[{CERTIFICATES}]]\n");
+            for key in CERTIFICATE_KEYS {
+                let path = format!("{CERTIFICATES}[{index}].{}", key.path);
+                let line = match key.get(certificate) {
+                    Some(value) => format!("{} = {value}", key.path),
+                    None => format!("# {} is not shown: {INLINE_KEY}", key.path),
+                };
+                let _ = writeln!(toml, "{line}{}", self.source(&path));
+            }
+        }
     }
 
     fn print_options(&self, toml: &mut String) {
@@ -86,6 +105,7 @@ impl Loaded {
             path if path.ends_with("_secret_key") => {
                 return "it has a value, which is secret; a file can give it instead";
             }
+            "http_server.tls.key_pem" => return INLINE_KEY,
             "http_api.key" => return "it has a value, which is secret; http_api.key_file can give it instead",
             WITHOUT if !settings.channel.namespaces.is_empty() => {
                 return "all options are off, because there are namespaces";

@@ -91,6 +91,8 @@ pub(super) fn whoever_connects(settings: &Settings) -> Vec<Broken> {
     }
     limits(settings, &mut refuse);
     broken.extend(token_rules::broken(settings));
+    let of_tls = |(key, problem)| Broken { key, others: Vec::new(), problem };
+    broken.extend(crate::tls::check(&settings.http_server.tls).into_iter().map(of_tls));
     broken.extend(namespaces::broken(settings));
     broken
 }

@@ -99,7 +99,8 @@ const COMPRESSION: &str = "compression";
 const SSE: &str = "the SSE transport";
 const HTTP_STREAM: &str = "the HTTP streaming transport";
 const SWAGGER: &str = "the pages of Swagger";
-const TLS: &str = "TLS";
+const TLS: &str = "TLS other than [http_server.tls]";
+const TLS_OF_CLIENTS: &str = "a use for this option, which is one of clients";
 const ADMIN: &str = "an admin interface";
 const CHANNEL_SIGNS: &str = "other signs in the names of channels";
 const BUFFERS: &str = "buffer sizes to set; shards share their buffers";
@@ -113,7 +114,9 @@ const fn row(path: &'static str, off: Off, feature: &'static str) -> Lacking {
 pub(super) static LACKING: &[Lacking] = &[
     row("http_server.tls_external", Off::False, TLS),
     row("http_server.h2c_external", Off::False, "HTTP/2"),
-    row("http_server.tls.*", Off::Nothing, TLS),
+    row("http_server.tls.server_ca_pem", Off::Empty, TLS_OF_CLIENTS),
+    row("http_server.tls.server_name", Off::Empty, TLS_OF_CLIENTS),
+    row("http_server.tls.insecure_skip_verify", Off::False, TLS_OF_CLIENTS),
     row("http_server.tls_autocert.*", Off::Nothing, TLS),
     row("http_server.internal_tls.*", Off::Nothing, TLS),
     row("http_server.http3.*", Off::Nothing, "HTTP/3"),

@@ -22,6 +22,7 @@ use super::guest::Guest;
 use super::handshake::{Refused, crowded};
 use super::held::Held;
 use super::hosts::Hosts;
+use super::line::Line;
 use super::proxy::{self, Proxies};
 use super::visit::{Ended, attend, part};
 use crate::config::{AllowedOrigins, Proxy};
@@ -29,13 +30,14 @@ use crate::http::{Api, Serves};
 use crate::memory::Crowd;
 use crate::metrics::Handshake;
 use crate::node::Node;
-use crate::shard::{Incoming, Opening, ShardCommand};
+use crate::shard::{Opening, ShardCommand};
+use crate::tls::{Keeper, Outcome, speaks_tls};
 
 /// Connections that may be told at once that there is no room for them; more are closed without a word.
 const REFUSALS: usize = 16;
 
 /// How long a client may take to ask before it is told that there is no room. Silent ones must not keep others from hearing it.
-pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +51,8 @@ pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) admission: Arc<Admission>,
     pub(crate) serves: Serves,
+    /// TLS, if it is spoken there.
+    pub(crate) tls: Option<Arc<Keeper>>,
 }
 
 /// What every connection's task needs.
@@ -61,6 +65,7 @@ pub(super) struct Front {
     pub(super) hosts: Hosts,
     pub(super) proxies: Proxies,
     pub(super) api: Arc<Api>,
+    tls: Option<Arc<Keeper>>,
     refusals: Semaphore,
     crowd: Crowd,
     told: (Rate, Mutex<Allowance>),
@@ -76,11 +81,10 @@ pub(crate) async fn run(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let Listening { listener, admission, serves } = listening;
-    let front = Arc::new(Front::new(&listener, node, admission, serves, api, stop.clone()));
+    let front = Arc::new(Front::new(&listening, node, api, stop.clone()));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listening.listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
@@ -104,14 +108,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 impl Front {
-    fn new(
-        listener: &TcpListener,
-        node: Arc<Node>,
-        admission: Arc<Admission>,
-        serves: Serves,
-        api: Arc<Api>,
-        stop: CancellationToken,
-    ) -> Self {
+    fn new(listening: &Listening, node: Arc<Node>, api: Arc<Api>, stop: CancellationToken) -> Self {
+        let Listening { listener, admission, serves, tls } = listening;
         let settings = &node.settings;
         let address = listener.local_addr().unwrap_or(settings.listen_address());
         let origins = settings.client.allowed_origins.as_deref();
@@ -122,12 +120,13 @@ impl Front {
         };
         let telling = Rate::new(TELLING[0], TELLING[1]);
         Self {
-            admission,
-            serves,
+            admission: Arc::clone(admission),
+            serves: *serves,
             origins: AllowedOrigins::new(origins),
             hosts: Hosts::new(address, origins.is_some()),
             proxies: Proxies::new(proxy),
             api,
+            tls: tls.clone(),
             refusals: Semaphore::new(REFUSALS),
             crowd: Crowd::default(),
             told: (telling, Mutex::new(telling.full(Duration::ZERO))),
@@ -150,6 +149,14 @@ impl Front {
             return Err(crowded(Handshake::Rate, "too many connect at once; try again later\n"));
         }
         Ok(())
+    }
+
+    /// How long one who was admitted, or refused, may take for each step towards an answer.
+    pub(super) fn patience(&self, admitted: &Result<Seat, Refusal>) -> Duration {
+        match admitted {
+            Ok(_) => self.node.settings.websocket.handshake_timeout,
+            Err(_) => REFUSAL_PATIENCE,
+        }
     }
 
     /// Whether there may be one more log line about a refused client.
@@ -215,21 +222,13 @@ impl Front {
         deadline: Instant,
     ) {
         let client = ClientId::random();
-        let [peer, _] = addresses;
-        // Buffers are made for those who speak, not for those who merely hold a connection open.
-        let mut begin = [0; proxy::TELLING];
-        let asked = self.stop.run_until_cancelled(timeout_at(deadline, socket.peek(&mut begin))).await;
-        let Some(Ok(Ok(begun))) = asked else {
-            return tracing::debug!(connection = %client, %peer, "no request came");
+        let patience = self.patience(&admitted);
+        let Some((line, deadline)) = self.open_line(socket, client, addresses, deadline, patience).await
+        else {
+            return;
         };
-        if proxy::is_header(&begin[..begun]) {
-            self.node.metrics.handshake(Handshake::Proxy);
-            return tracing::debug!(connection = %client, %peer, "a PROXY header from one who is not trusted");
-        }
-        // Nagle's algorithm would hold back single messages; that it cannot be turned off is no reason to refuse.
-        let _ = socket.set_nodelay(true);
         let guest = Guest::new(self, client, addresses, admitted, deadline);
-        let held = Held::new(socket, Arc::clone(&guest.granted), Arc::clone(&guest.finding));
+        let held = Held::new(line, Arc::clone(&guest.granted), Arc::clone(&guest.finding));
         let service = service_fn(|request| guest.respond(request));
         let mut connection = self.http().serve_connection(held, service);
         let ended =
@@ -251,7 +250,7 @@ impl Front {
             Ended::Stopped => return,
         }
         let http1::Parts { io, read_buf, .. } = connection.into_parts();
-        let (socket, answer) = io.into_parts();
+        let (line, answer) = io.into_parts();
         let has_body = guest.visit.has_body();
         let granted = guest.granted.get().cloned();
         let (seat, peer) = guest.into_seat();
@@ -259,13 +258,50 @@ impl Front {
             (Some(route), Some(seat)) => {
                 let leftover = Bytes::copy_from_slice(&read_buf);
                 let opening = Opening { answer, leftover, route, client, peer, seat };
-                self.hand_down(socket, opening);
+                self.hand_down(line, opening);
             }
             _ if has_body => {
-                self.stop.run_until_cancelled(part(socket)).await;
+                self.stop.run_until_cancelled(part(line)).await;
             }
-            _ => {}
+            _ => drop(line.part()),
         }
+    }
+
+    /// Waits for the first bytes of a connection, and for TLS where that is spoken. Returns what HTTP is spoken on, and until when a
+    /// request must be there; `None` if it comes to nothing.
+    async fn open_line(
+        &self,
+        socket: TcpStream,
+        client: ClientId,
+        [peer, address]: [SocketAddr; 2],
+        deadline: Instant,
+        patience: Duration,
+    ) -> Option<(Line, Instant)> {
+        // Buffers are made for those who speak, not for those who merely hold a connection open.
+        let mut begin = [0; proxy::TELLING];
+        let asked = self.stop.run_until_cancelled(timeout_at(deadline, socket.peek(&mut begin))).await;
+        let Some(Ok(Ok(begun))) = asked else {
+            tracing::debug!(connection = %client, %peer, "no request came");
+            return None;
+        };
+        if proxy::is_header(&begin[..begun]) {
+            self.node.metrics.handshake(Handshake::Proxy);
+            tracing::debug!(connection = %client, %peer, "a PROXY header from one who is not trusted");
+            return None;
+        }
+        // Nagle's algorithm would hold back single messages; that it cannot be turned off is no reason to refuse.
+        let _ = socket.set_nodelay(true);
+        let Some(keeper) = &self.tls else { return Some((Line::Plain(socket), deadline)) };
+        let handshake = shake_hands(keeper, socket, begin[0], deadline, patience);
+        let outcome = match self.stop.run_until_cancelled(handshake).await? {
+            Ok(line) => return Some(line),
+            Err(outcome) => outcome,
+        };
+        if outcome.is_failure() {
+            self.admission.failed(address.ip());
+        }
+        tracing::debug!(connection = %client, %peer, ?outcome, "no TLS");
+        None
     }
 
     fn http(&self) -> http1::Builder {
@@ -278,17 +314,51 @@ impl Front {
         builder
     }
 
-    /// Gives an upgraded socket to a shard.
-    fn hand_down(&self, socket: TcpStream, mut opening: Opening) {
-        match socket.into_std() {
-            Ok(socket) => {
+    /// Gives an upgraded connection to a shard.
+    fn hand_down(&self, line: Line, mut opening: Opening) {
+        match line.into_incoming() {
+            Ok(incoming) => {
                 let shard = opening.seat.assign_shard();
-                let command = ShardCommand::Open(Incoming::Tcp(socket), Box::new(opening));
+                let command = ShardCommand::Open(incoming, Box::new(opening));
                 self.node.fanout().queue(shard).control(command);
             }
             Err(error) => {
                 tracing::warn!(connection = %opening.client, peer = %opening.peer, %error, "cannot hand the socket to a shard");
             }
         }
+    }
+}
+
+/// TLS over a socket on which something that begins with this byte has come, and until when a request must be there.
+async fn shake_hands(
+    keeper: &Keeper,
+    socket: TcpStream,
+    first: u8,
+    deadline: Instant,
+    patience: Duration,
+) -> Result<(Line, Instant), Outcome> {
+    if !speaks_tls(first) {
+        keeper.counts().handshake(Outcome::Plain);
+        turn_away(socket, first).await;
+        return Err(Outcome::Plain);
+    }
+    // It is large, and there only while it lasts.
+    let shaken = Box::pin(keeper.accept(socket, deadline, patience)).await;
+    shaken.map(|(stream, deadline)| (Line::Tls(stream), deadline)).map_err(|error| {
+        tracing::debug!(%error, "TLS handshake failed");
+        error.outcome()
+    })
+}
+
+/// Tells a client that does not speak TLS that this port does, if it seems to speak HTTP.
+async fn turn_away(socket: TcpStream, first: u8) {
+    const ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                          Content-Length: 45\r\nConnection: close\r\n\r\n\
+                          this port speaks TLS: use https:// or wss://\n";
+
+    if first.is_ascii_uppercase() {
+        // The first bytes on a socket find room; if it is broken nobody will miss them.
+        let _ = socket.try_write(ANSWER.as_bytes());
+        part(Line::Plain(socket)).await;
     }
 }

@@ -16,7 +16,7 @@ use throng_protocol::ChannelName;
 use throng_registry::ClientId;
 use tokio::time::Instant;
 
-use super::accept::{Front, REFUSAL_PATIENCE};
+use super::accept::Front;
 use super::admission::{Refusal, Seat};
 use super::handshake::{Refused, Upgrade, is_upgrade, upgrade};
 use super::pass::pass;
@@ -75,10 +75,7 @@ impl<'f> Guest<'f> {
         admitted: Result<Seat, Refusal>,
         deadline: Instant,
     ) -> Self {
-        let patience = match &admitted {
-            Ok(_) => front.node.settings.websocket.handshake_timeout,
-            Err(_) => REFUSAL_PATIENCE,
-        };
+        let patience = front.patience(&admitted);
         Self {
             front,
             client,

@@ -7,6 +7,7 @@ mod guest;
 mod handshake;
 mod held;
 mod hosts;
+mod line;
 mod pass;
 mod proxy;
 mod scan;

@@ -10,11 +10,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Connection;
 use hyper::service::HttpService;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
+use super::line::Line;
 use crate::http::Body;
 
 /// How long what a peer still sends is read away, after the answer.
@@ -145,7 +145,8 @@ where
 
 /// Reads away what the peer still sends: a socket that is closed with something unread is reset, and the reset would overtake
 /// the answer. Bounded in time and bytes.
-pub(super) async fn part(socket: TcpStream) {
+pub(super) async fn part(line: Line) {
+    let socket = line.part();
     // If that fails the peer is gone, and nothing will be read.
     let _ = socket2::SockRef::from(&socket).shutdown(Shutdown::Write);
     let reading = async {

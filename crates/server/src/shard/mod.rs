@@ -22,15 +22,18 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
+use rustls::ServerConnection;
 use throng_engine::{Engine, EngineError, Revocation};
 use throng_protocol::{ChannelName, DisconnectCode, Format};
 use throng_registry::{ClientId, OutboxDepth, OutboxLimits, ShardId, ShardTable, Slot, Subscription};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::listener::{Pass, Seat};
 use crate::node::{Addressed, Node, Obeyed, Order};
 use crate::session::PingStyle;
+use crate::tls::TlsStream;
 
 use departures::Departure;
 pub(crate) use departures::Member;
@@ -115,6 +118,8 @@ pub(crate) enum Route {
 pub(crate) enum Incoming {
     /// A socket that no runtime watches now; its shard's runtime will.
     Tcp(std::net::TcpStream),
+    /// The same with TLS over it, whose handshake is done. What it has read of the peer's messages is in it.
+    Tls(std::net::TcpStream, Box<ServerConnection>),
     /// A stream that needs no runtime.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
@@ -124,7 +129,10 @@ impl Incoming {
     /// Makes the stream one of this thread's.
     pub(crate) fn into_local(self) -> io::Result<SharedStream> {
         Ok(match self {
-            Self::Tcp(socket) => Rc::new(RefCell::new(tokio::net::TcpStream::from_std(socket)?)),
+            Self::Tcp(socket) => Rc::new(RefCell::new(TcpStream::from_std(socket)?)),
+            Self::Tls(socket, tls) => {
+                Rc::new(RefCell::new(TlsStream::new(TcpStream::from_std(socket)?, tls)))
+            }
             #[cfg(test)]
             Self::Memory(stream) => Rc::new(RefCell::new(stream)),
         })
@@ -132,9 +140,30 @@ impl Incoming {
 }
 
 /// A byte stream that was upgraded to a WebSocket.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// Bytes that it has taken and still holds, because its socket is full. A write of nothing passes them on.
+    fn held(&self) -> usize {
+        0
+    }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+    /// Tells the peer, below WebSocket, that nothing more will come, where there is a way to. Waits for nothing.
+    fn part(&mut self) {}
+}
+
+impl Stream for TcpStream {}
+
+impl Stream for TlsStream<TcpStream> {
+    fn held(&self) -> usize {
+        Self::held(self)
+    }
+
+    fn part(&mut self) {
+        Self::part(self);
+    }
+}
+
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
 
 /// A connection's stream: its task reads from it, the turn task writes to it, neither across an await.
 pub(crate) type SharedStream = Rc<RefCell<dyn Stream>>;

@@ -158,7 +158,7 @@ impl Shard {
         if !table.needs_flush() {
             return;
         }
-        table.flush(write);
+        table.flush_held(write, |conn| conn.stream.borrow().held());
         drop(table);
         self.notify_changed();
     }

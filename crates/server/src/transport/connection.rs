@@ -244,6 +244,7 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, Cow<'static, str>) {
         if !wait_for_close(socket, patience, true).await {
             socket.shard.count_unanswered();
         }
+        socket.part();
         return (farewell.code, farewell.reason);
     }
     match end {
@@ -252,6 +253,7 @@ async fn goodbye(socket: &mut Socket, end: End) -> (u16, Cow<'static, str>) {
                 code.map_or_else(|| frame::encode(Opcode::Close, b""), |code| frame::encode_close(code, ""));
             socket.shard.send(socket.slot, |out| out.extend_from_slice(&answer));
             wait_for_close(socket, patience, false).await;
+            socket.part();
             (code.unwrap_or(NO_STATUS), Cow::Borrowed("closed by the client"))
         }
         End::Farewell(_) | End::Slow | End::Gone => (ABNORMAL, Cow::Borrowed("connection lost")),

@@ -269,6 +269,11 @@ impl Socket {
         let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
     }
 
+    /// Says goodbye below WebSocket, to a peer that has been told all the rest.
+    pub(super) fn part(&self) {
+        self.stream.borrow_mut().part();
+    }
+
     /// Publishes an event of this client's, paced by the room there is: a full queue is waited for no longer than `wait`.
     ///
     /// # Errors

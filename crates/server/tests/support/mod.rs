@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use throng_server::config::Settings;
 use throng_server::{Running, Server, ServerBuilder};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -165,12 +166,12 @@ impl TestServer {
     }
 }
 
-pub struct Client {
-    pub socket: WebSocketStream<TcpStream>,
+pub struct Client<S = TcpStream> {
+    pub socket: WebSocketStream<S>,
     pub request_id: String,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn send(&mut self, text: impl Into<String>) {
         self.send_message(Message::text(text.into())).await;
     }

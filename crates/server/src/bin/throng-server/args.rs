@@ -20,6 +20,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Connections")]
     listen: Option<Listen>,
 
+    /// Speak TLS with this certificate: a PEM file that holds the server's and then those that vouch for it
+    ///
+    /// The same as enabled = true and cert_pem under [http_server.tls]. Files that change are read again by themselves, or at
+    /// once on SIGHUP; open connections stay.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Connections")]
+    tls_cert: Option<String>,
+
+    /// The private key of --tls-cert, a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Connections")]
+    tls_key: Option<String>,
+
     /// Let clients without a token in although the address can be reached from other machines
     ///
     /// Without this the server refuses to listen on any address but a loopback one, because nothing is configured that
@@ -64,6 +75,8 @@ Examples:
           Take any free port, and say which
   throng-server --listen 0.0.0.0:8080 --allow-anonymous
           Serve everybody who can reach this machine
+  throng-server --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --allow-anonymous
+          The same for https:// and wss://
   throng-server --config throng.toml --print-config
           Check a file, and show what it comes to
   throng-server gen-key hmac --out secret
@@ -77,9 +90,10 @@ Sources of settings:
   lacks. docs/configuration.md lists every key.
 
 Signals:
-  SIGINT, SIGTERM and SIGHUP stop the server: it takes no new connections,
-  tells its clients, waits for them as long as shutdown.timeout says, and
-  reports how many it had to cut. A second signal ends it at once.
+  SIGINT and SIGTERM stop the server: it takes no new connections, tells its
+  clients, waits for them as long as shutdown.timeout says, and reports how
+  many it had to cut. A second signal ends it at once. SIGHUP makes a server
+  that speaks TLS read its certificates again, and stops any other.
 
 Exit status:
   0    stopped by a signal
@@ -100,6 +114,12 @@ impl Args {
                 "http_server.port",
                 address.port().to_string(),
             );
+        }
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            sources = sources
+                .flag("--tls-cert", "http_server.tls.enabled", "true")
+                .flag("--tls-cert", "http_server.tls.cert_pem", cert)
+                .flag("--tls-key", "http_server.tls.key_pem", key);
         }
         if self.allow_anonymous {
             sources =

@@ -24,9 +24,9 @@ impl Display for Banner<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "throng {}", env!("CARGO_PKG_VERSION"))?;
         // Programs that start the server with port 0 look for this line.
-        writeln!(f, "listening on http://{}", self.address)?;
+        writeln!(f, "listening on {}://{}", self.scheme("http"), self.address)?;
         if let Some(internal) = self.internal {
-            writeln!(f, "internal endpoints on http://{internal}")?;
+            writeln!(f, "internal endpoints on {}://{internal}", self.scheme("http"))?;
         }
         writeln!(f)?;
         for (name, scheme, path, on, key) in self.endpoints() {
@@ -36,6 +36,7 @@ impl Display for Banner<'_> {
             if !on && name == "api" {
                 writeln!(f, "  {name:<10} off; {key} turns it on")?;
             } else if on {
+                let scheme = self.scheme(scheme);
                 writeln!(f, "  {name:<10} {scheme}://{reachable}{path}")?;
             } else {
                 writeln!(f, "  {name:<10} off; {key} = true turns it on")?;
@@ -106,10 +107,19 @@ impl Banner<'_> {
         let program =
             if self.under_cargo { "cargo run --release --bin throng-client --" } else { "throng-client" };
         let reachable = reachable(self.address);
-        if reachable == Settings::default().listen_address() {
+        if reachable == Settings::default().listen_address() && !self.settings.http_server.tls.enabled {
             format!("{program} {command}")
         } else {
-            format!("{program} --url ws://{reachable} {command}")
+            format!("{program} --url {}://{reachable} {command}", self.scheme("ws"))
+        }
+    }
+
+    /// A scheme as it is with TLS, if the server speaks it.
+    const fn scheme(&self, scheme: &'static str) -> &'static str {
+        match scheme.as_bytes() {
+            b"http" if self.settings.http_server.tls.enabled => "https",
+            b"ws" if self.settings.http_server.tls.enabled => "wss",
+            _ => scheme,
         }
     }
 }
@@ -171,6 +181,21 @@ Ctrl-C stops the server.";
         let (version, rest) = banner.split_once('\n').unwrap();
         assert_eq!(version, concat!("throng ", env!("CARGO_PKG_VERSION")));
         assert_eq!(rest, expected.trim_start());
+    }
+
+    #[test]
+    fn with_tls_every_url_says_so() {
+        let mut settings = Settings::default();
+        settings.http_server.tls.enabled = true;
+        let banner = banner(&settings, false);
+        assert!(!banner.contains("http://") && !banner.contains(" ws://"), "{banner}");
+        for line in [
+            "listening on https://127.0.0.1:8080",
+            "  relay      wss://127.0.0.1:8080/relay/{room}",
+            "  throng-client --url wss://127.0.0.1:8080 chat lobby",
+        ] {
+            assert!(banner.lines().any(|found| found == line), "{line} is not in:\n{banner}");
+        }
     }
 
     #[test]

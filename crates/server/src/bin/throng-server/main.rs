@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use throng_server::{
-    Server,
+    Running, Server,
     config::{Faults, Settings},
 };
 use tokio::{
@@ -94,9 +94,15 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         under_cargo: env::var_os("CARGO").is_some(),
     });
 
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        failure = running.failure() => return Err(failure.into()),
+    let signal = loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            failure = running.failure() => return Err(failure.into()),
+        };
+        if signal != HANG_UP || !running.speaks_tls() {
+            break signal;
+        }
+        renew_certificates(&running).await;
     };
     say(format_args!("{signal}: stopping; a second signal ends at once"));
     tokio::select! {
@@ -111,7 +117,22 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The signals that stop a server.
+/// Reads the certificates again, and says what came of it.
+async fn renew_certificates(running: &Running) {
+    match running.renew_certificates().await {
+        Ok(true) => say(format_args!("{HANG_UP}: new TLS certificates are in use")),
+        Ok(false) => say(format_args!("{HANG_UP}: the TLS certificates have not changed")),
+        // The log says what is wrong.
+        Err(_) => {
+            say(format_args!("{HANG_UP}: the TLS certificates cannot be used; the old ones stay in use"))
+        }
+    }
+}
+
+/// The signal that stops a server without TLS, and has one with TLS read its certificates again.
+const HANG_UP: &str = "SIGHUP";
+
+/// The signals that a server obeys.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -132,7 +153,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            _ = self.hang_up.recv() => HANG_UP,
         }
     }
 }
