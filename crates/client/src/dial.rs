@@ -2,7 +2,7 @@ use std::{fmt, fmt::Debug, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::ClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{self, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
-use crate::{BuildError, Disconnect, Endpoint, socket::Socket};
+use crate::{BuildError, Disconnect, Endpoint, socket::Socket, tls::system_tls_config};
 
 /// Allocated for every connection at once, so small; a larger message grows its own buffer.
 const READ_BUFFER_BYTES: usize = 4 << 10;
@@ -138,29 +138,6 @@ fn open_tcp(endpoint: &Endpoint) -> BoxFuture<'static, io::Result<Box<dyn Io>>> 
         stream.set_nodelay(true)?;
         Ok(Box::new(stream) as Box<dyn Io>)
     })
-}
-
-/// TLS settings that trust what the system trusts, or the file that the variable `SSL_CERT_FILE` names: what clients use
-/// unless they are given others.
-///
-/// # Errors
-///
-/// [`BuildError::NoRoots`] when there is nothing to trust, [`BuildError::Tls`] when the TLS library refuses its settings.
-pub fn system_tls_config() -> Result<Arc<ClientConfig>, BuildError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let problems: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        let none = "the store is empty".to_owned();
-        return Err(BuildError::NoRoots(if problems.is_empty() { none } else { problems.join("; ") }));
-    }
-    // The provider is named here, so that nothing depends on what else is compiled into the program.
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// What a server said in plain text beside its status. Pages in HTML are for browsers.

@@ -260,6 +260,9 @@ pub enum BuildError {
     /// The URL is `wss`, and the system's certificate store cannot be read or is empty.
     #[error("no trusted root certificates on this system: {0}")]
     NoRoots(String),
+    /// The certificates that are to be trusted cannot be.
+    #[error("the certificates cannot be trusted: {0}")]
+    BadRoots(String),
     /// The TLS library refused its settings.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),

@@ -116,6 +116,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tls;
 
 pub use throng_protocol::{
     ClientInfo, ErrorReply, FilterError, FilterNode, Format, Payload, Publication, StreamPosition,
@@ -124,7 +125,6 @@ pub use throng_protocol::{
 pub use self::{
     backoff::Backoff,
     client::{Client, ClientBuilder, History, HistoryQuery, PresenceStats, State, StateWatch},
-    dial::system_tls_config,
     endpoint::{Endpoint, EndpointError},
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
     mailbox::QueueBounds,
@@ -133,4 +133,5 @@ pub use self::{
     subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},
     token::Token,
+    tls::{system_tls_config, tls_config_trusting},
 };

@@ -64,21 +64,18 @@ async fn a_certificate_that_is_not_trusted_is_refused_as_such() {
     .await;
 }
 
+/// The beginning of what is said when no certificate is checked.
+#[cfg(feature = "cli")]
+const ALARM: &str = "warning: --insecure: the server's certificate is NOT CHECKED.";
+
 #[cfg(feature = "cli")]
 #[tokio::test]
 async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_does_not_trust() {
     bounded(Box::pin(async {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-        let directory = tempfile::tempdir().expect("a directory");
-        let trusted = directory.path().join("root.pem");
-        std::fs::write(&trusted, certified.cert.pem()).expect("writable");
-        let other =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate").cert.pem();
-        let untrusted = directory.path().join("other.pem");
-        std::fs::write(&untrusted, other).expect("writable");
+        let files = Files::new();
+        let (trusted, untrusted) = (&files.trusted, &files.untrusted);
         let listener = Listener::start().await;
-        let acceptor = acceptor(certified.cert.into(), key.into());
+        let acceptor = acceptor(files.cert.clone(), files.key.clone_key());
         let url = format!("wss://localhost:{}", listener.address().port());
 
         let server = async {
@@ -87,7 +84,7 @@ async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_do
             peer.welcome().await;
             peer.acknowledge(Ok(())).await
         };
-        let cli = cli_support::Cli::new(&url, &["pub", "news", "1"]).env("SSL_CERT_FILE", &trusted);
+        let cli = cli_support::Cli::new(&url, &["pub", "news", "1"]).env("SSL_CERT_FILE", trusted);
         let (ended, payload) = tokio::join!(cli.run(""), server);
         assert_eq!((ended.all(), &*payload), ((0, "", ""), "1"));
 
@@ -98,22 +95,91 @@ async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_do
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
             read_call(&mut stream, &answer).await
         };
-        let cli = cli_support::Cli::new(&url, &["api", "rpc", "one"]).env("SSL_CERT_FILE", &trusted);
+        let cli = cli_support::Cli::new(&url, &["api", "rpc", "one"]).env("SSL_CERT_FILE", trusted);
         let (ended, call) = tokio::join!(cli.run(""), server);
         assert_eq!((ended.all(), &*call.body), ((0, "1\n", ""), "{\"method\":\"one\"}"));
 
         for (arguments, scheme) in [(&["pub", "news", "1"][..], "wss"), (&["api", "rpc", "one"], "https")] {
             let server = async { acceptor.accept(listener.stream().await).await.err() };
-            let cli = cli_support::Cli::new(&url, arguments).env("SSL_CERT_FILE", &untrusted);
+            let cli = cli_support::Cli::new(&url, arguments).env("SSL_CERT_FILE", untrusted);
             let (ended, _) = tokio::join!(cli.run(""), server);
             assert_eq!((ended.status, &*ended.stdout), (3, ""));
             let told = format!("error: no trusted TLS connection to {scheme}://localhost");
             assert!(ended.stderr.starts_with(&told), "{}", ended.stderr);
-            let remedy = "; SSL_CERT_FILE names a file of certificates to trust\n";
+            let remedy = "; --cacert FILE names certificates to trust, as the variable SSL_CERT_FILE does\n";
             assert!(ended.stderr.ends_with(remedy), "{}", ended.stderr);
         }
     }))
     .await;
+}
+
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn the_command_line_trusts_a_file_that_is_named_and_anybody_when_it_is_told_to_loudly() {
+    bounded(Box::pin(async {
+        let files = Files::new();
+        let listener = Listener::start().await;
+        let acceptor = acceptor(files.cert.clone(), files.key.clone_key());
+        let url = format!("wss://localhost:{}", listener.address().port());
+        let (trusted, untrusted) = (&files.trusted, &files.untrusted);
+
+        // The flag wins over the variable, and --insecure trusts anybody, loudly.
+        for (flags, told) in [(&["--cacert", trusted.to_str().unwrap()][..], ""), (&["--insecure"], ALARM)] {
+            let server = async {
+                let stream = acceptor.accept(listener.stream().await).await.unwrap();
+                let mut peer = Peer::accept(stream).await;
+                peer.welcome().await;
+                peer.acknowledge(Ok(())).await
+            };
+            let arguments = [flags, &["--quiet", "pub", "news", "1"]].concat();
+            let cli = cli_support::Cli::new(&url, &arguments).env("SSL_CERT_FILE", untrusted);
+            let (ended, _) = tokio::join!(cli.run(""), server);
+            assert_eq!((ended.status, &*ended.stdout), (0, ""));
+            assert!(
+                ended.stderr.starts_with(told) && ended.stderr.is_empty() == told.is_empty(),
+                "{}",
+                ended.stderr
+            );
+
+            let server = async {
+                let mut stream = acceptor.accept(listener.stream().await).await.unwrap();
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"result\":{\"data\":1}}";
+                read_call(&mut stream, answer).await
+            };
+            let arguments = [flags, &["api", "rpc", "one"]].concat();
+            let cli = cli_support::Cli::new(&url, &arguments).env("SSL_CERT_FILE", untrusted);
+            let (ended, _) = tokio::join!(cli.run(""), server);
+            assert_eq!((ended.status, &*ended.stdout), (0, "1\n"), "{}", ended.stderr);
+        }
+        let nowhere = cli_support::Cli::new(&url, &["--cacert", "no/such/file", "echo"]).run("").await;
+        assert_eq!(nowhere.status, 1);
+        assert!(nowhere.stderr.starts_with("error: --cacert no/such/file: "), "{}", nowhere.stderr);
+    }))
+    .await;
+}
+
+/// A certificate and its key, a file that trusts it, and one that trusts another.
+#[cfg(feature = "cli")]
+struct Files {
+    cert: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    trusted: std::path::PathBuf,
+    untrusted: std::path::PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+#[cfg(feature = "cli")]
+impl Files {
+    fn new() -> Self {
+        let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let certified = made();
+        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()).into();
+        let directory = tempfile::tempdir().expect("a directory");
+        let [trusted, untrusted] = ["root.pem", "other.pem"].map(|name| directory.path().join(name));
+        std::fs::write(&trusted, certified.cert.pem()).expect("writable");
+        std::fs::write(&untrusted, made().cert.pem()).expect("writable");
+        Self { cert: certified.cert.into(), key, trusted, untrusted, _directory: directory }
+    }
 }
 
 /// A certificate for `localhost`, and its key.

@@ -6,7 +6,7 @@ use throng_client::{
     StreamPosition, Token,
 };
 
-use crate::{api::ApiArguments, failure::Failure};
+use crate::{api::ApiArguments, failure::Failure, tls::TlsArguments};
 
 /// A pipe is often read in bursts, and a line that is missing is worse than memory for a while.
 const QUEUE: QueueBounds = QueueBounds { events: 1 << 20, bytes: 64 << 20 };
@@ -24,6 +24,7 @@ Examples:
   throng-client api publish news '{\"n\":1}'       publish as a backend does, over HTTP
   throng-client relay lobby < lines.txt          send lines to a room of the relay, raw
   throng-client --url wss://chat.example echo    how long is a round trip?
+  throng-client --url wss://localhost:8080 --cacert root.pem echo
 
 Exit status:
   0    done; also when ended by Ctrl-C while receiving, and when the reader of stdout has gone
@@ -126,6 +127,8 @@ pub(crate) struct ConnectionArguments {
     /// the environment.
     #[arg(long, global = true, env = "THRONG_TOKEN", hide_env_values = true, value_name = "JWT")]
     pub(crate) token: Option<Token>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
     /// Speak Protobuf instead of JSON (sub, pub, history, presence, stats).
     #[arg(long, global = true)]
     pub(crate) protobuf: bool,
@@ -341,28 +344,40 @@ impl Arguments {
 
 impl ConnectionArguments {
     /// A client of the protocol.
-    pub(crate) fn client(&self) -> ClientBuilder {
+    pub(crate) fn client(&self) -> Result<ClientBuilder, Failure> {
         let format = if self.protobuf { Format::Protobuf } else { Format::Json };
-        Client::builder(self.url.to_url())
+        let builder = Client::builder(self.url.to_url())
             .format(format)
             .name("throng-client", env!("CARGO_PKG_VERSION"))
             .token(self.token.clone().unwrap_or_default())
-            .queue(QUEUE)
+            .queue(QUEUE);
+        Ok(match self.tls.config()? {
+            Some(config) => builder.tls_config(config),
+            None => builder,
+        })
     }
 
     /// A client of the protocol, connected.
     pub(crate) async fn connected(&self) -> Result<Client, Failure> {
-        self.client().connect().await.map_err(|error| Failure::connect(&error, &self.url))
+        self.client()?.connect().await.map_err(|error| Failure::connect(&error, &self.url))
     }
 
     /// A client of a room.
-    pub(crate) fn room(&self, room: &str) -> RelayBuilder {
-        RelayClient::builder(self.url.or_relay(room).to_url()).queue(QUEUE)
+    pub(crate) fn room(&self, room: &str) -> Result<RelayBuilder, Failure> {
+        Ok(self.relay(&self.url.or_relay(room))?.queue(QUEUE))
     }
 
     /// A client of the echo.
-    pub(crate) fn echo(&self) -> RelayBuilder {
-        RelayClient::builder(self.url.or_path("/echo").to_url())
+    pub(crate) fn echo(&self) -> Result<RelayBuilder, Failure> {
+        self.relay(&self.url.or_path("/echo"))
+    }
+
+    fn relay(&self, url: &Endpoint) -> Result<RelayBuilder, Failure> {
+        let builder = RelayClient::builder(url.to_url());
+        Ok(match self.tls.config()? {
+            Some(config) => builder.tls_config(config),
+            None => builder,
+        })
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn run(
     interrupt: &mut Interrupt,
 ) -> Result<End, Failure> {
     let work = async {
-        let connect = connection.echo().max_attempts(0).connect();
+        let connect = connection.echo()?.max_attempts(0).connect();
         let mut echo = connect.await.map_err(|error| Failure::connect(&error, &connection.url))?;
         let start = Instant::now();
         echo.send(arguments.text.as_str()).await.map_err(|error| Failure::send(&error))?;

@@ -182,7 +182,8 @@ impl Failure {
 }
 
 /// What helps against a certificate that is not trusted.
-pub(crate) const UNTRUSTED: &str = "SSL_CERT_FILE names a file of certificates to trust";
+pub(crate) const UNTRUSTED: &str =
+    "--cacert FILE names certificates to trust, as the variable SSL_CERT_FILE does";
 
 /// What helps against a server that cannot be reached.
 pub(crate) fn where_is_it(url: &Endpoint) -> String {

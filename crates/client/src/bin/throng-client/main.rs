@@ -13,6 +13,7 @@ mod relay;
 mod show;
 mod subscribe;
 mod text;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments, output: &mut Output) -> Result<End, Failure> {
     let Arguments { connection, output: _, command } = arguments;
+    if connection.tls.insecure && connection.url.is_secure() {
+        output.alarm(tls::ALARM);
+    }
     let mut interrupt = Interrupt::new().map_err(|error| Failure::other(format!("no signals: {error}")))?;
     match command {
         Command::Sub(command) => subscribe::run(&connection, command, output, &mut interrupt).await,

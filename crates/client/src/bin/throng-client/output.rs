@@ -72,6 +72,11 @@ impl Output {
         }
     }
 
+    /// Says something that nobody may miss, whoever wants quiet.
+    pub(crate) fn alarm(&self, text: &str) {
+        self.tell("1;31", "warning: ", text);
+    }
+
     /// Says why the program ends.
     pub(crate) fn error(&self, text: &str) {
         self.tell("1;31", "error: ", text);

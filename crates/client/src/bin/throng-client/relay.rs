@@ -52,7 +52,7 @@ pub(crate) async fn chat(
             None => RelayMessage::Text(text.into_owned()),
         }))
     };
-    let room = Room { builder: connection.room(&room), greeting, stay, wait: wait.wait, connection };
+    let room = Room { builder: connection.room(&room)?, greeting, stay, wait: wait.wait, connection };
     room.join(&encode, output, interrupt).await
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn raw(
             .map(|text| Some(text.into()))
             .map_err(|_| Failure::other("a line of stdin is not UTF-8 text; --binary sends any bytes"))
     };
-    let room = Room { builder: connection.room(&room), greeting, stay, wait: wait.wait, connection };
+    let room = Room { builder: connection.room(&room)?, greeting, stay, wait: wait.wait, connection };
     room.join(&encode, output, interrupt).await
 }
 

@@ -70,7 +70,7 @@ async fn connect(connection: &ConnectionArguments, wait: bool, output: &Output) 
     if !wait {
         return connection.connected().await;
     }
-    let client = connection.client().build().map_err(|error| Failure::build(&error))?;
+    let client = connection.client()?.build().map_err(|error| Failure::build(&error))?;
     let mut states = client.watch();
     let mut state = states.current();
     loop {

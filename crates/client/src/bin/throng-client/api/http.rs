@@ -1,4 +1,4 @@
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -8,7 +8,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use throng_client::{Endpoint, system_tls_config};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,6 +27,8 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 pub(crate) struct Http {
     endpoint: Endpoint,
     key: Option<ApiKey>,
+    /// TLS settings, unless they are the system's.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Whoever knows it may do everything: never printed.
@@ -52,8 +54,8 @@ impl ApiKey {
 
 impl Http {
     /// Opens nothing yet. A URL without a path is completed with `/api`.
-    pub(crate) fn new(url: &Endpoint, key: Option<ApiKey>) -> Self {
-        Self { endpoint: url.or_path("/api"), key }
+    pub(crate) fn new(url: &Endpoint, key: Option<ApiKey>, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { endpoint: url.or_path("/api"), key, tls }
     }
 
     /// Asks, and waits for the answer's body. Not cancel safe: a dropped call may or may not have been carried out.
@@ -95,7 +97,11 @@ impl Http {
         if !self.endpoint.is_secure() {
             return self.converse(stream, request).await;
         }
-        let tls = TlsConnector::from(system_tls_config().map_err(|error| Failure::build(&error))?);
+        let config = match &self.tls {
+            Some(config) => Arc::clone(config),
+            None => system_tls_config().map_err(|error| Failure::build(&error))?,
+        };
+        let tls = TlsConnector::from(config);
         let untrusted = |error: &dyn std::error::Error| {
             let url = self.url(method);
             Failure::unreachable(format!("no trusted TLS connection to {url}: {}; {UNTRUSTED}", chain(error)))

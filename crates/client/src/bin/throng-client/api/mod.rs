@@ -42,7 +42,7 @@ pub(crate) async fn run(
 ) -> Result<End, Failure> {
     let ApiArguments { api_key, method } = arguments;
     let key = api_key.filter(|key| !key.0.is_empty()).map(|key| ApiKey::new(&key.0)).transpose()?;
-    let http = Http::new(&connection.url, key);
+    let http = Http::new(&connection.url, key, connection.tls.config()?);
     let positions = matches!(method, Method::One(Command::History { positions: true, .. }));
     let work = async {
         let (request, body) = prepare(method).await?;
