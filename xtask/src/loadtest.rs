@@ -20,6 +20,9 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 pub(crate) struct Args {
     #[command(flatten)]
     load: LoadOptions,
+    /// Load the server over TLS, with a certificate that is made for the run (ECDSA, P-256)
+    #[arg(long, conflicts_with_all = ["url", "cacert"])]
+    tls: bool,
     #[command(flatten)]
     choice: server::Choice,
 }
@@ -42,16 +45,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&logs)?;
     let mut command = Command::new(args.choice.binary()?);
     command.arg("--listen").arg(ANY_PORT.to_string());
+    if args.tls {
+        let (cert, key) = certificate(&logs)?;
+        command.arg("--tls-cert").arg(&cert).arg("--tls-key").arg(key);
+        load.cacert = Some(cert);
+    }
     // In a group of its own, so that Ctrl-C does not reach it before the generator has made its report.
     command.process_group(0);
     let mut server = Server::spawn(command, &logs.join("server.log"))?;
-    load.url = Some(format!("ws://{}", server.address()));
+    load.url = Some(server.url(if args.tls { "wss" } else { "ws" }, ""));
     load.pid = Some(server.pid());
     let result = load_server(&generator, &load);
     let stopped = server.stop();
     result?;
     ensure!(stopped?.success(), "the server did not end well; its log is in {}", logs.display());
     Ok(())
+}
+
+/// Makes a certificate for 127.0.0.1, and returns the paths of its file and of its key's.
+fn certificate(directory: &Path) -> Result<(PathBuf, PathBuf)> {
+    let certified =
+        rcgen::generate_simple_self_signed([ANY_PORT.ip().to_string()]).context("no certificate")?;
+    let (cert, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+    fs::write(&cert, certified.cert.pem())?;
+    fs::write(&key, certified.signing_key.serialize_pem())?;
+    Ok((cert, key))
 }
 
 /// Builds the generator and the baselines, and returns the generator's path.

@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// Time in which it must end after SIGTERM; longer than its own grace period.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
 /// What the line of the banner that names the address holds.
-const BANNER: &str = "listening on http://";
+const BANNER: &str = "listening on http";
 
 /// Which server is run.
 #[derive(Debug, Default, clap::Args)]
@@ -119,7 +119,7 @@ impl Server {
         self.address
     }
 
-    /// The URL of a path on it, with this scheme (`http` or `ws`).
+    /// The URL of a path on it, with this scheme, such as `http` or `wss`.
     pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
         format!("{scheme}://{}{path}", self.address)
     }
@@ -144,6 +144,7 @@ impl Server {
 fn address(output: &Receiver<String>) -> Option<SocketAddr> {
     while let Ok(line) = output.recv_timeout(START_LIMIT) {
         if let Some((_, rest)) = line.split_once(BANNER) {
+            let (_, rest) = rest.split_once("://")?;
             return rest.split([' ', '/']).next()?.parse().ok();
         }
     }
@@ -176,6 +177,12 @@ mod tests {
         let server = server.unwrap();
         assert_eq!(server.url("ws", "/echo"), "ws://127.0.0.1:4321/echo");
         assert!(!server.stop().unwrap().success(), "sleep ends by the signal");
+    }
+
+    #[test]
+    fn the_address_of_a_server_with_tls_is_read_as_well() {
+        let server = started("echo 'listening on https://127.0.0.1:4321'; exec sleep 600").unwrap();
+        assert_eq!(server.url("wss", ""), "wss://127.0.0.1:4321");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct LoadOptions {
     #[arg(value_enum, default_value_t)]
     pub scenario: ScenarioName,
 
-    /// The server, as ws://HOST:PORT[/PATH].
+    /// The server, as ws://HOST:PORT[/PATH], or wss:// with --cacert.
     ///
     /// Without a path: /relay/{room} for the relay, /echo for echo over it, /connection/websocket for json and protobuf.
     #[arg(long, help_heading = "Target")]
@@ -25,6 +25,12 @@ pub struct LoadOptions {
     /// Path of the handshake; {room} stands for the room's name.
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub path_template: Option<String>,
+    /// wss: a PEM file of the certificates to trust.
+    #[arg(long, value_name = "FILE", help_heading = "Target")]
+    pub cacert: Option<PathBuf>,
+    /// wss: let connections go on from earlier TLS sessions, instead of a full handshake each.
+    #[arg(long, help_heading = "Target")]
+    pub resume: bool,
     /// Process of the server when it runs on this machine: its CPU and memory are then measured.
     #[arg(long, help_heading = "Target")]
     pub pid: Option<u32>,
@@ -104,6 +110,8 @@ impl Default for LoadOptions {
             url: None,
             protocol: Protocol::default(),
             path_template: None,
+            cacert: None,
+            resume: false,
             pid: None,
             connections: None,
             rooms: None,

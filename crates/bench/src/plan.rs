@@ -1,9 +1,18 @@
 //! A load run whose settings have been checked.
 
 use std::{
-    fmt,
+    fmt, fs,
     net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    sync::Arc,
     time::Duration,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
 use crate::{
@@ -24,6 +33,7 @@ pub struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) url: String,
     pub(crate) target: Target,
+    pub(crate) tls: Option<TlsPlan>,
     pub(crate) protocol: Protocol,
     pub(crate) path_template: String,
     pub(crate) size: usize,
@@ -70,6 +80,14 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
 }
 
+/// How connections are made with TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsPlan {
+    pub(crate) config: Arc<ClientConfig>,
+    /// What the server's certificate must be for.
+    pub(crate) name: ServerName<'static>,
+}
+
 /// Everything that is wrong with the options of a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PlanErrors(Vec<PlanError>);
@@ -82,13 +100,16 @@ pub enum PlanError {
     #[error("no server: give --url ws://HOST:PORT")]
     NoUrl,
     /// The URL is not one that can be loaded.
-    #[error("{url:?} is no URL of a WebSocket server without TLS: {why}")]
+    #[error("{url:?} is no URL of a WebSocket server: {why}")]
     Url {
         /// What was given.
         url: String,
         /// What is wrong with it.
         why: &'static str,
     },
+    /// TLS cannot be spoken.
+    #[error("no TLS: {0}")]
+    Tls(String),
     /// The host of the URL has no address.
     #[error("{host:?} has no address: {why}")]
     Host {
@@ -144,6 +165,7 @@ impl Plan {
         }
         let url = options.url.clone().unwrap_or_default();
         let target = target(options, &mut faults);
+        let tls = tls(options, &mut faults);
         let path_template = options.path_template.clone().unwrap_or_else(|| path(options, &url));
         let several = scenario.is_some_and(|scenario| scenario.rooms() > 1);
         let only_path = options.protocol == Protocol::Relay && options.scenario == ScenarioName::Chat;
@@ -163,6 +185,7 @@ impl Plan {
             scenario,
             url,
             target,
+            tls,
             protocol: options.protocol,
             path_template,
             size,
@@ -314,18 +337,18 @@ fn target(options: &LoadOptions, faults: &mut Vec<PlanError>) -> Option<Target> 
         None
     };
     let Some((scheme, rest)) = url.split_once("://") else { return fault("it has no scheme") };
-    match scheme {
-        "ws" => {}
-        "wss" => return fault("the generator speaks no TLS"),
-        _ => return fault("the scheme is not ws"),
-    }
+    let port = match scheme {
+        "ws" => 80,
+        "wss" => 443,
+        _ => return fault("the scheme is not ws or wss"),
+    };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     if authority.is_empty() || authority.contains('@') {
         return fault("it names no host");
     }
     // A colon inside the brackets of an IPv6 address is none of a port.
     let has_port = authority.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
-    let host = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+    let host = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
     let resolved = host.to_socket_addrs().map(|mut addresses| addresses.next());
     let why = match resolved {
         Ok(Some(address)) => return Some(Target { authority: authority.to_owned(), address }),
@@ -334,6 +357,50 @@ fn target(options: &LoadOptions, faults: &mut Vec<PlanError>) -> Option<Target> 
     };
     faults.push(PlanError::Host { host, why });
     None
+}
+
+/// How TLS is spoken, if the URL wants it.
+fn tls(options: &LoadOptions, faults: &mut Vec<PlanError>) -> Option<TlsPlan> {
+    let rest = options.url.as_deref()?.strip_prefix("wss://")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let planned = match &options.cacert {
+        Some(path) => tls_config(path, options.resume),
+        None => Err("give --cacert FILE with the certificates to trust".to_owned()),
+    };
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host:?}: {error}"));
+    match planned.and_then(|config| Ok(TlsPlan { config, name: name? })) {
+        Ok(plan) => Some(plan),
+        Err(why) => {
+            faults.push(PlanError::Tls(why));
+            None
+        }
+    }
+}
+
+fn tls_config(cacert: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
+    let why = |error: &dyn std::error::Error| format!("{}: {error}", cacert.display());
+    let pem = fs::read(cacert).map_err(|error| why(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| why(&error))?;
+        roots.add(certificate).map_err(|error| why(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("{} holds no certificate", cacert.display()));
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| why(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    if !resume {
+        config.resumption = Resumption::disabled();
+    }
+    Ok(Arc::new(config))
 }
 
 fn path(options: &LoadOptions, url: &str) -> String {

@@ -155,3 +155,45 @@ fn a_storm_and_handshakes_pass_in_every_protocol() {
     }
     server.stop();
 }
+
+#[test]
+fn every_scenario_runs_over_tls_as_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cert, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let server = Throng::start(|settings| {
+        let tls = &mut settings.http_server.tls;
+        tls.enabled = true;
+        tls.cert_pem = cert.to_str().unwrap().into();
+        tls.key_pem = key.to_str().unwrap().into();
+    });
+    let url = Some(format!("wss://{}", server.address()));
+    let over_tls = LoadOptions { url, cacert: Some(cert), ..short(server.address(), "") };
+    for (protocol, size, messages) in
+        [(Protocol::Relay, 128, 200), (Protocol::Json, 50_000, 20), (Protocol::Protobuf, 128, 200)]
+    {
+        let fanout = LoadOptions {
+            protocol,
+            size: Some(size),
+            connections: Some(10),
+            in_flight: Some(16),
+            messages: Some(messages),
+            ..over_tls.clone()
+        };
+        complete(fanout, messages * 10);
+    }
+    for resume in [false, true] {
+        let handshakes = LoadOptions {
+            scenario: ScenarioName::Handshake,
+            resume,
+            duration: Some(Duration::from_millis(200)),
+            warm_up: Some(Duration::ZERO),
+            ..over_tls.clone()
+        };
+        let report = run(handshakes).expect("the server takes connections");
+        assert!(report.connect.opened > 0, "{:?}", report.notes);
+    }
+    server.stop();
+}

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 /// A shard runs the tasks of its connections, and they live in its state: `shard` and `transport` are one rank.
 const ORDER: &[&[&str]] = &[&["server"], &["listener"], &["shard", "transport"], &["session"], &["node"]];
 /// Modules beside the order, and what of the order they may use.
-const BESIDE: &[(&str, &[&str])] = &[("config", &[]), ("http", &["node"]), ("metrics", &["node"])];
+const BESIDE: &[(&str, &[&str])] =
+    &[("config", &[]), ("http", &["node"]), ("metrics", &["node"]), ("tls", &[])];
 /// Upward arrows that stand, each with its reason. One that nothing needs any more is a fault.
 const STANDING: &[(&str, &str, &str)] = &[
     ("node", "shard", "the registry's fan-out is typed by what a shard is told, `ShardCommand`"),

@@ -3,10 +3,11 @@
 mod bind;
 mod ramp;
 mod source;
+mod tube;
 
 use std::{
     collections::VecDeque,
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -20,11 +21,12 @@ use rustix::{
 };
 use socket2::{Domain, Socket, Type};
 
-use self::{bind::bind_address_only, source::Sources};
+use self::{bind::bind_address_only, source::Sources, tube::Tube};
 use crate::{
     clock::{Clock, nanos},
     link::{Event, Link, LinkError, Outbox, Scratch, Wire},
     measure::histogram,
+    plan::TlsPlan,
     wire::{dialect::Refusal, stamp::Stamp},
 };
 
@@ -73,6 +75,7 @@ pub(crate) struct Net {
     pub(crate) wire: Wire,
     epoll: OwnedFd,
     target: SocketAddr,
+    tls: Option<TlsPlan>,
     sources: Sources,
     open_deadline: Duration,
     peers: Vec<Option<Peer>>,
@@ -93,7 +96,7 @@ pub(crate) struct Net {
 
 #[derive(Debug)]
 struct Peer {
-    stream: TcpStream,
+    stream: Tube,
     link: Link,
     started_ns: u64,
     /// The kernel has not said yet whether the connection stands.
@@ -106,12 +109,18 @@ impl Net {
     /// # Errors
     ///
     /// The kernel has no epoll instance left.
-    pub(crate) fn new(wire: Wire, target: SocketAddr, open_deadline: Duration) -> io::Result<Self> {
+    pub(crate) fn new(
+        wire: Wire,
+        target: SocketAddr,
+        tls: Option<TlsPlan>,
+        open_deadline: Duration,
+    ) -> io::Result<Self> {
         Ok(Self {
             clock: Clock::start(),
             wire,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             target,
+            tls,
             sources: Sources::towards(target),
             open_deadline,
             peers: Vec::new(),
@@ -143,7 +152,7 @@ impl Net {
             Err(error) => return Err(error),
         }
         socket.set_tcp_nodelay(true)?;
-        let mut stream = TcpStream::from(socket);
+        let mut stream = Tube::new(TcpStream::from(socket), self.tls.as_ref())?;
         self.seed = self.seed.wrapping_mul(0x9E37_79B1).wrapping_add(1);
         let mut link = Link::new(&self.wire, room, subscribes, self.seed);
         let started_ns = self.clock.now_ns();
@@ -157,8 +166,8 @@ impl Net {
             Err(error) if error.kind() == ErrorKind::WouldBlock => true,
             Err(error) => return Err(error),
         };
-        let waits_to_write = !link.outbox.unwritten().is_empty();
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id as u64), interest())?;
+        let waits_to_write = !link.outbox.unwritten().is_empty() || stream.wants_write();
+        epoll::add(&self.epoll, stream.socket(), epoll::EventData::new_u64(id as u64), interest())?;
         if self.peers.len() <= id {
             self.peers.resize_with(id + 1, || None);
         }
@@ -194,7 +203,7 @@ impl Net {
     /// The kernel refuses to forget the socket.
     pub(crate) fn stall(&self, id: usize) -> io::Result<()> {
         match &self.peers[id] {
-            Some(peer) => Ok(epoll::delete(&self.epoll, &peer.stream)?),
+            Some(peer) => Ok(epoll::delete(&self.epoll, peer.stream.socket())?),
             None => Ok(()),
         }
     }
@@ -252,7 +261,7 @@ impl Net {
     fn serve<H: Handler>(&mut self, id: usize, flags: epoll::EventFlags, handler: &mut H) {
         let Some(Some(peer)) = self.peers.get_mut(id) else { return };
         if peer.connecting {
-            match peer.stream.take_error() {
+            match peer.stream.socket().take_error() {
                 Ok(None) => {}
                 Ok(Some(error)) | Err(error) => {
                     self.end::<H, ()>(id, &socket_error(&error), handler);
@@ -312,6 +321,7 @@ impl Net {
                 Event::Refused(refusal) => handler.refused(id, refusal),
             }
         });
+        peer.waits_to_write |= peer.stream.wants_write();
         let sends = !peer.link.outbox.unwritten().is_empty() && !peer.waits_to_write;
         if sends {
             self.write(id, handler);
@@ -341,6 +351,12 @@ impl Net {
                     self.end::<H, ()>(id, &socket_error(&error), handler);
                     return;
                 }
+            }
+        }
+        match peer.stream.flush() {
+            Ok(is_out) => peer.waits_to_write = !is_out,
+            Err(error) => {
+                self.end::<H, ()>(id, &socket_error(&error), handler);
             }
         }
     }

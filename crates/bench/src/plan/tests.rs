@@ -56,8 +56,8 @@ fn all_faults_are_listed_together() {
 fn a_url_that_cannot_be_loaded_says_why() {
     for (url, part) in [
         ("localhost:8080", "no scheme"),
-        ("http://localhost", "not ws"),
-        ("wss://localhost", "no TLS"),
+        ("http://localhost", "not ws or wss"),
+        ("wss://127.0.0.1", "give --cacert FILE"),
         ("ws:///room", "no host"),
     ] {
         let options = LoadOptions { url: Some(url.to_owned()), ..options(ScenarioName::Idle) };

@@ -141,7 +141,8 @@ impl<'a> Run<'a> {
             path_template: plan.path_template.clone(),
             size: plan.size,
         };
-        let net = Net::new(wire, plan.target.address, plan.connect.deadline).map_err(RunError::Wait)?;
+        let net = Net::new(wire, plan.target.address, plan.tls.clone(), plan.connect.deadline)
+            .map_err(RunError::Wait)?;
         Ok(Self {
             plan,
             net,
