@@ -115,8 +115,8 @@ mod subscription;
 mod task;
 #[cfg(test)]
 mod tests;
-mod token;
 mod tls;
+mod token;
 
 pub use throng_protocol::{
     ClientInfo, ErrorReply, FilterError, FilterNode, Format, Payload, Publication, StreamPosition,
@@ -132,6 +132,6 @@ pub use self::{
     server_events::{ServerEvent, ServerEvents},
     subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},
-    token::Token,
     tls::{system_tls_config, tls_config_trusting},
+    token::Token,
 };
