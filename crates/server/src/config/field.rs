@@ -110,10 +110,7 @@ impl<S: Clone + 'static> Key<S> {
             Field::Count(range, at) => *at(settings) = whole(value, range)?,
             Field::SmallCount(range, at) => *at(settings) = whole(value, range)?,
             Field::Limit(at) => *at(settings) = whole_unless_0(value, &(1..=1_000_000))?,
-            Field::Cores(at) => {
-                let count = whole(value, &(0..=Shards::MAX_COUNT))?;
-                *at(settings) = if count == 0 { Shards::default().count } else { count };
-            }
+            Field::Cores(at) => *at(settings) = cores(value)?,
             Field::Duration(range, at) => *at(settings) = within(value, range)?,
             Field::Clock(range, at) => *at(settings) = clock(value, range)?,
             Field::Text(rule, at) => *at(settings) = rule(value.text()?)?.to_owned(),
@@ -238,6 +235,12 @@ impl<S: Clone + 'static> Key<S> {
         }
         self.set(&mut settings.clone(), &value)
     }
+}
+
+/// So many, or one for each core.
+fn cores(value: &Value) -> Result<usize, Problem> {
+    let count = whole(value, &(0..=Shards::MAX_COUNT))?;
+    Ok(if count == 0 { Shards::default().count } else { count })
 }
 
 /// A count as a number of unlimited width, which a `usize` always fits.

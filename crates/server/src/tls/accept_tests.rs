@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "the test awaits its tasks itself")]
+
 use std::fs;
 use std::sync::Arc;
 
