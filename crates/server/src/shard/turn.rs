@@ -90,7 +90,7 @@ impl Turns {
     /// After thousands have left, their memory goes back to the system. The allocator would keep it for the next ones, but a
     /// server that was full once should not look full for ever.
     fn give_memory_back(&mut self, clients: usize) {
-        const LEFT: usize = 4_096;
+        const LEFT: usize = 1_024;
 
         self.peak = self.peak.max(clients);
         if self.peak - clients >= LEFT && clients <= self.peak / 4 {
