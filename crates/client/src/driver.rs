@@ -3,12 +3,14 @@
 
 use std::{
     future::{Future, pending},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use throng_protocol::Format;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -17,10 +19,10 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::{
-    Disconnect, State,
+    Disconnect, State, Token, TokenError, TokenGetter,
     dial::Dialer,
     socket::{Incoming, Socket},
-    state::{Action, Conversation, Input, NewSubscription, RequestOrder, SubscriptionKey},
+    state::{Action, Conversation, Input, NewSubscription, RequestOrder, SubscriptionKey, TokenOwner},
 };
 
 /// Most orders that are taken in before their frames are sent.
@@ -64,6 +66,8 @@ impl Shared {
     }
 }
 
+/// A token getter at work.
+type Fetching = BoxFuture<'static, (TokenOwner, Result<Token, TokenError>)>;
 type Dialing = Pin<Box<dyn Future<Output = Result<Socket, Disconnect>> + Send>>;
 
 /// Runs one client.
@@ -72,6 +76,9 @@ pub(crate) struct Driver {
     format: Format,
     dialer: Arc<Dialer>,
     dialing: Option<Dialing>,
+    token_timeout: Duration,
+    /// Few at a time, as the conversation sees to.
+    fetching: FuturesUnordered<Fetching>,
     socket: Option<Socket>,
     /// A socket that is to be closed with a handshake, at the end.
     farewell: Option<Socket>,
@@ -84,6 +91,7 @@ pub(crate) struct Driver {
 /// What the task waited for.
 enum Wake {
     Dialed(Result<Socket, Disconnect>),
+    Token(TokenOwner, Result<Token, TokenError>),
     Incoming(Incoming),
     /// Orders are in the batch; 0: there will be none any more.
     Orders(usize),
@@ -96,6 +104,7 @@ impl Driver {
         conversation: Conversation,
         format: Format,
         dialer: Dialer,
+        token_timeout: Duration,
         orders: mpsc::Receiver<Order>,
         shared: Arc<Shared>,
         state: watch::Sender<State>,
@@ -105,6 +114,8 @@ impl Driver {
             format,
             dialer: Arc::new(dialer),
             dialing: None,
+            token_timeout,
+            fetching: FuturesUnordered::new(),
             socket: None,
             farewell: None,
             orders,
@@ -144,6 +155,7 @@ impl Driver {
             self.conversation.accepts_orders() && self.socket.as_ref().is_none_or(Socket::is_idle);
         tokio::select! {
             result = next_of(self.dialing.as_mut()) => Wake::Dialed(result),
+            Some((owner, outcome)) = self.fetching.next() => Wake::Token(owner, outcome),
             incoming = incoming(self.socket.as_mut()) => Wake::Incoming(incoming),
             count = self.orders.recv_many(&mut self.batch, ORDERS_PER_TURN), if takes_orders => Wake::Orders(count),
             () = self.shared.wake.notified() => Wake::Shared,
@@ -169,6 +181,7 @@ impl Driver {
                     Err(reason) => self.handle(Input::Lost(reason)),
                 }
             }
+            Wake::Token(owner, outcome) => self.handle(Input::Token { owner, outcome }),
             Wake::Incoming(incoming) => self.incoming(incoming),
             Wake::Orders(0) => self.handle(Input::Close),
             Wake::Orders(_) => self.take_orders(),
@@ -233,6 +246,9 @@ impl Driver {
                     let dialer = Arc::clone(&self.dialer);
                     self.dialing = Some(Box::pin(async move { dialer.dial().await }));
                 }
+                Action::FetchToken { owner, getter } => {
+                    self.fetching.push(Box::pin(fetch(owner, getter, self.token_timeout)));
+                }
                 Action::HangUp => {
                     self.dialing = None;
                     if let Some(socket) = self.socket.take() {
@@ -251,6 +267,25 @@ impl Driver {
             }
         }
     }
+}
+
+/// Asks a getter. One that panics has failed, and takes nothing else with it.
+async fn fetch(
+    owner: TokenOwner,
+    getter: TokenGetter,
+    waited: Duration,
+) -> (TokenOwner, Result<Token, TokenError>) {
+    let channel = match &owner {
+        TokenOwner::Connection => "",
+        TokenOwner::Subscription(key) => &key.channel,
+    };
+    let got = AssertUnwindSafe(async { getter.get(channel).await }).catch_unwind();
+    let outcome = match tokio::time::timeout(waited, got).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(TokenError::temporary("it panicked")),
+        Err(_) => Err(TokenError::TimedOut { waited }),
+    };
+    (owner, outcome)
 }
 
 fn message(format: Format, frame: Bytes) -> Message {

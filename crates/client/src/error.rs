@@ -1,6 +1,6 @@
 use std::{io, sync::Arc, time::Duration};
 
-use throng_protocol::{DecodeError, ErrorReply, close_code_reconnects};
+use throng_protocol::{DecodeError, DisconnectCode, ErrorCode, ErrorReply, close_code_reconnects};
 use tokio_tungstenite::tungstenite;
 
 /// Why there is no connection: what ended the last one, or why there never was one.
@@ -57,9 +57,15 @@ pub enum Disconnect {
         /// The time that was allowed.
         waited: Duration,
     },
-    /// The server refused the protocol's connect command.
+    /// The server refused the protocol's connect command, or the newer token of a connection.
     #[error("the server refuses the connection")]
     Refused(#[source] ErrorReply),
+    /// The token getter says that there is no token for this client.
+    #[error("not authorized by the token getter")]
+    Unauthorized,
+    /// The token getter has no token for the moment; nothing was tried.
+    #[error("no token to connect with")]
+    NoToken(#[source] crate::TokenError),
     /// The server closed the connection. 1006 stands for "without a close frame", as in the browser's API.
     #[error("{}", closing_words(*code, reason))]
     Closed {
@@ -119,7 +125,8 @@ impl Disconnect {
     ///
     /// Close codes follow [`close_code_reconnects`]. Of HTTP statuses, those that speak of the moment and not of the
     /// request (5xx, 408, 425, 429) are tried again. An error reply to the connect command is tried again when the
-    /// server calls it temporary. No `_` arm: whoever adds a variant decides it here.
+    /// server calls it temporary; a client with a token getter also gets a new token and tries again after error 109,
+    /// which this does not know. No `_` arm: whoever adds a variant decides it here.
     pub const fn reconnects(&self) -> bool {
         match self {
             Self::Closed { code, .. } => close_code_reconnects(*code),
@@ -129,14 +136,17 @@ impl Disconnect {
             | Self::Tls { .. }
             | Self::Handshake { .. }
             | Self::ConnectTimedOut { .. }
+            | Self::NoToken(_)
             | Self::Broken(_)
             | Self::Silent { .. }
             | Self::NoAnswer { .. }
             | Self::Unsubscribe(_)
             | Self::WriteTimedOut { .. } => true,
-            Self::ByApplication | Self::MessageTooLong { .. } | Self::Malformed(_) | Self::GaveUp { .. } => {
-                false
-            }
+            Self::ByApplication
+            | Self::Unauthorized
+            | Self::MessageTooLong { .. }
+            | Self::Malformed(_)
+            | Self::GaveUp { .. } => false,
         }
     }
 
@@ -150,6 +160,8 @@ impl Disconnect {
             | Self::Http { .. }
             | Self::Handshake { .. }
             | Self::Refused(_)
+            | Self::Unauthorized
+            | Self::NoToken(_)
             | Self::Closed { .. }
             | Self::Broken(_)
             | Self::MessageTooLong { .. }
@@ -159,6 +171,15 @@ impl Disconnect {
             | Self::Unsubscribe(_)
             | Self::WriteTimedOut { .. } => false,
         }
+    }
+
+    /// True when the connection's token is of no use after this: it has expired, or the server has declared void what
+    /// this client remembers.
+    pub(crate) fn voids_token(&self) -> bool {
+        let expired = |error: &ErrorReply| error.code == ErrorCode::TokenExpired.code();
+        let codes = [DisconnectCode::Expired, DisconnectCode::StateInvalidated];
+        matches!(self, Self::Refused(error) if expired(error))
+            || matches!(self, Self::Closed { code, .. } if codes.iter().any(|voiding| voiding.code() == *code))
     }
 }
 
@@ -228,6 +249,10 @@ pub enum SubscribeError {
     /// Patches are against the publication before, which a filter may have hidden: servers refuse the two together.
     #[error("delta compression and a tags filter do not go together")]
     DeltaWithFilter,
+    /// The token getter says that there is no token for this channel
+    /// ([`TokenError::Unauthorized`](crate::TokenError::Unauthorized)).
+    #[error("not authorized by the token getter")]
+    Unauthorized,
     /// The filter makes no sense; nothing was sent.
     #[error("the tags filter cannot be used")]
     Filter(#[from] throng_protocol::FilterError),
@@ -305,8 +330,6 @@ fn closing_words(code: u16, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use throng_protocol::{DisconnectCode, ErrorCode};
-
     use super::*;
 
     fn closed(code: u16) -> Disconnect {

@@ -133,5 +133,5 @@ pub use self::{
     subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},
     tls::{system_tls_config, tls_config_trusting},
-    token::Token,
+    token::{Token, TokenError, TokenGetter},
 };

@@ -1,6 +1,6 @@
 use throng_protocol::{FilterNode, Payload, StreamPosition, SubscribeRequest};
 
-use crate::Token;
+use crate::{Token, TokenError, TokenGetter};
 
 /// What to ask for with a subscription; see [`Client::subscribe_with`](crate::Client::subscribe_with).
 ///
@@ -34,11 +34,33 @@ pub struct SubscribeOptions {
     pub tags_filter: Option<FilterNode>,
     /// The token that allows it, for channels that need one. Default none.
     pub token: Token,
+    /// Where to get a token when there is none, when it has expired, and shortly before it does. Default none: then a
+    /// subscription ends with its token. See [`token_getter`](Self::token_getter).
+    pub token_getter: Option<TokenGetter>,
     /// For the application that decides about the subscription. JSON on a JSON connection; empty for none.
     pub data: Payload,
 }
 
 impl SubscribeOptions {
+    /// Sets the async closure that gets the token, and gets it anew before it expires; it is told the channel.
+    /// [`TokenError::Unauthorized`] ends the subscription, any other error is tried again.
+    ///
+    /// ```
+    /// use throng_client::{SubscribeOptions, Token};
+    ///
+    /// let options = SubscribeOptions::default()
+    ///     .token_getter(|channel| async move { Ok(Token::from(format!("made for {channel}"))) });
+    /// assert!(options.token_getter.is_some());
+    /// ```
+    #[must_use]
+    pub fn token_getter<F, T>(self, getter: F) -> Self
+    where
+        F: Fn(String) -> T + Send + Sync + 'static,
+        T: Future<Output = Result<Token, TokenError>> + Send + 'static,
+    {
+        Self { token_getter: Some(TokenGetter::for_channel(getter)), ..self }
+    }
+
     /// The command, but for what changes from one time to the next.
     pub(crate) fn request(&self, channel: &str) -> SubscribeRequest {
         SubscribeRequest {
@@ -47,7 +69,6 @@ impl SubscribeOptions {
             positioned: self.positioned,
             join_leave: self.join_leave,
             tf: self.tags_filter.clone().map(Box::new),
-            token: self.token.as_str().to_owned(),
             data: self.data.clone(),
             ..SubscribeRequest::default()
         }

@@ -106,6 +106,10 @@ pub enum UnsubscribeReason {
         /// The limit, [`ClientBuilder::max_frame_bytes`](crate::ClientBuilder::max_frame_bytes).
         max: usize,
     },
+    /// The token getter says that there is no token for this channel
+    /// ([`TokenError::Unauthorized`](crate::TokenError::Unauthorized)).
+    #[error("not authorized by the token getter")]
+    Unauthorized,
     /// A server-side subscription that the server did not set up again after an interruption.
     #[error("not subscribed by the server any more")]
     Withdrawn,

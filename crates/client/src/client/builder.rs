@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Client, Inner, ORDER_QUEUE, State};
 use crate::{
-    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents, Token,
+    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents, Token, TokenError,
+    TokenGetter,
     driver::{Driver, Shared},
     mailbox::{MailboxSender, mailbox},
     options::{Options, option_setters},
@@ -22,6 +23,7 @@ use crate::{
 pub struct ClientBuilder {
     options: Options,
     settings: Settings,
+    token_timeout: Duration,
 }
 
 impl ClientBuilder {
@@ -37,9 +39,10 @@ impl ClientBuilder {
             name: "rust".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             token: Token::default(),
+            token_getter: None,
             limits: Limits::for_replies(),
         };
-        Self { options, settings }
+        Self { options, settings, token_timeout: Duration::from_secs(10) }
     }
 
     option_setters!();
@@ -82,10 +85,43 @@ impl ClientBuilder {
         self
     }
 
-    /// The token that says who the client is, sent with every connection. Default none. When it has expired (error 109) or is
-    /// not valid (3500), the client stops.
+    /// The token that says who the client is, sent with every connection. Default none. When it is not valid (3500), the
+    /// client stops; when it has expired (error 109), the client stops unless there is a
+    /// [`token_getter`](Self::token_getter) for the next one.
     pub fn token(mut self, token: impl Into<Token>) -> Self {
         self.settings.token = token.into();
+        self
+    }
+
+    /// The async closure that gets the token: before the first connection unless [`token`](Self::token) is set, when the
+    /// server calls it expired (109, 3005) or void (3014), and shortly before it expires, so that the connection goes on
+    /// with the newer one. While there is no token there is no connection: [`TokenError::Unauthorized`] stops the client
+    /// with [`Disconnect::Unauthorized`], any other error counts as a failed attempt and is tried again.
+    ///
+    /// ```
+    /// use throng_client::{Client, Token, TokenError};
+    ///
+    /// async fn ask_the_backend() -> Result<String, std::io::Error> {
+    ///     Ok("eyJhbGciOi…".to_owned())
+    /// }
+    ///
+    /// let builder = Client::builder("wss://chat.example").token_getter(|| async {
+    ///     ask_the_backend().await.map(Token::from).map_err(TokenError::temporary)
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn token_getter<F, T>(mut self, getter: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = Result<Token, TokenError>> + Send + 'static,
+    {
+        self.settings.token_getter = Some(TokenGetter::new(getter));
+        self
+    }
+
+    /// Time for a token getter, the connection's or that of a subscription. Default 10 s.
+    pub const fn token_timeout(mut self, timeout: Duration) -> Self {
+        self.token_timeout = timeout;
         self
     }
 
@@ -131,7 +167,7 @@ impl ClientBuilder {
     }
 
     fn start(self, events: Option<MailboxSender<ServerEvent>>) -> Result<Client, BuildError> {
-        let Self { options, mut settings } = self;
+        let Self { options, mut settings, token_timeout } = self;
         settings.reconnect = options.reconnect;
         settings.limits.command_bytes = options.max_message_bytes;
         let format = settings.format;
@@ -144,7 +180,8 @@ impl ClientBuilder {
         let (orders, queue) = mpsc::channel(ORDER_QUEUE);
         let (announce, state) = watch::channel(State::Connecting { failures: 0, last: None });
         let conversation = Conversation::new(settings, events, rand::random());
-        let driver = Driver::new(conversation, format, dialer, queue, Arc::clone(&shared), announce);
+        let driver =
+            Driver::new(conversation, format, dialer, token_timeout, queue, Arc::clone(&shared), announce);
         let task = OwnedTask::spawn(driver.run())?;
         let generations = AtomicU64::new(0);
         let inner = Inner { orders, shared, state, options, format, generations, _task: task };

@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -5,18 +7,21 @@ use std::{
 };
 
 use bytes::Bytes;
+use rand::{SeedableRng as _, rngs::SmallRng};
 use throng_protocol::{
     Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorReply, Outcome, Publication,
     Push, PushEvent, Reply, Request, UnsubscribeRequest,
 };
 use tokio::sync::oneshot;
 
+use self::tokens::Fetches;
 use super::{
     Action, Input, Link, NewSubscription, RequestOrder, Settings, SubscriptionKey, Verdict,
+    credential::Credential,
     frames::{FrameBatch, TooLong},
     requests::Requests,
     server_subscriptions::ServerSubscriptions,
-    subscriptions::Subscriptions,
+    subscriptions::{Asking, Subscriptions},
 };
 use crate::{Disconnect, Event, RequestError, ServerEvent, State, mailbox::MailboxSender};
 
@@ -25,6 +30,9 @@ use crate::{Disconnect, Event, RequestError, ServerEvent, State, mailbox::Mailbo
 pub(crate) struct Conversation {
     settings: Settings,
     link: Link,
+    credential: Credential,
+    fetches: Fetches,
+    random: SmallRng,
     requests: Requests<Pending>,
     subscriptions: Subscriptions,
     server_subscriptions: ServerSubscriptions,
@@ -42,7 +50,9 @@ pub(crate) struct Conversation {
 #[derive(Debug)]
 enum Pending {
     Connect,
+    Refresh,
     Subscribe(SubscriptionKey),
+    SubRefresh(SubscriptionKey),
     Unsubscribe(Arc<str>),
     Request(oneshot::Sender<Result<Outcome, RequestError>>),
 }
@@ -59,6 +69,9 @@ impl Conversation {
         let Settings { format, limits, reconnect, .. } = settings;
         Self {
             link: Link::new(settings.reconnect, seed),
+            credential: Credential::new(settings.token.clone(), settings.token_getter.clone()),
+            fetches: Fetches::default(),
+            random: SmallRng::seed_from_u64(seed.rotate_left(32)),
             requests: Requests::new(settings.command_timeout),
             subscriptions: Subscriptions::new(reconnect.backoff, !seed, format, limits.command_bytes),
             server_subscriptions: ServerSubscriptions::new(events, format, limits.command_bytes),
@@ -85,6 +98,7 @@ impl Conversation {
             Input::Opened => self.introduce(now),
             Input::Received(frame) => self.receive(frame, now),
             Input::Heard => self.heard(now),
+            Input::Token { owner, outcome } => self.token(owner, outcome, now),
             Input::Lost(reason) => self.lose(reason, now),
             Input::Time => self.time(now),
             Input::Close => self.close(),
@@ -105,10 +119,9 @@ impl Conversation {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let silence = self.watchdog.map(|watchdog| watchdog.heard + watchdog.allowance);
         let patience = self.unsent.front().map(|(until, _)| *until);
-        [self.link.deadline(), self.requests.deadline(), self.subscriptions.deadline(), silence, patience]
-            .into_iter()
-            .flatten()
-            .min()
+        let (link, credential) = (self.link.deadline(), self.credential.deadline());
+        let (requests, subscriptions) = (self.requests.deadline(), self.subscriptions.deadline());
+        [link, credential, requests, subscriptions, silence, patience].into_iter().flatten().min()
     }
 
     /// False while as much is pending as may be: then requests and subscriptions wait in the queue in front.
@@ -122,9 +135,8 @@ impl Conversation {
     }
 
     fn start(&mut self) {
-        self.link.start();
         self.actions.push_back(Action::Announce(State::Connecting { failures: 0, last: None }));
-        self.actions.push_back(Action::Dial);
+        self.attempt();
     }
 
     fn introduce(&mut self, now: Instant) {
@@ -132,7 +144,7 @@ impl Conversation {
         let name = self.settings.name.clone();
         let version = self.settings.version.clone();
         let subs = self.server_subscriptions.recoveries();
-        let token = self.settings.token.as_str().to_owned();
+        let token = self.credential.token().as_str().to_owned();
         let whole = ConnectRequest { token, name, version, subs, ..ConnectRequest::default() };
         // Where there is no room for the positions the server cannot give back anything, which the events tell then.
         let bare = ConnectRequest { subs: BTreeMap::new(), ..whole.clone() };
@@ -189,13 +201,18 @@ impl Conversation {
         if !self.link.is_open() {
             return;
         }
-        let Some((key, request)) = self.subscriptions.ask(channel) else { return };
+        let (key, request) = match self.subscriptions.ask(channel) {
+            None => return,
+            Some(Asking::Getter(key, getter)) => return self.fetch(key, getter),
+            Some(Asking::Server(key, request)) => (key, request),
+        };
         if let Err(bytes) = self.send(Request::Subscribe(request), Pending::Subscribe(key.clone()), now) {
             self.subscriptions.unsendable(&key, bytes, self.settings.max_frame_bytes);
         }
     }
 
     fn unsubscribe(&mut self, key: &SubscriptionKey, now: Instant) {
+        self.forget_fetch(key);
         if self.subscriptions.remove(key) {
             self.leave(&key.channel, now);
         }
@@ -267,8 +284,8 @@ impl Conversation {
                 let code = u16::try_from(push.code).unwrap_or(u16::MAX);
                 self.hang_up(Disconnect::Closed { code, reason: push.reason }, now);
             }
-            // Tokens are not part of this client yet; `Connect` belongs to one-way transports.
-            PushEvent::Connect(_) | PushEvent::Refresh(_) => {}
+            PushEvent::Refresh(push) => self.granted(push.expires, push.ttl, now),
+            PushEvent::Connect(_) => {} // belongs to one-way transports
         }
     }
 
@@ -300,7 +317,13 @@ impl Conversation {
                 }
             }
             (Pending::Subscribe(key), Err(error)) => self.subscriptions.refused(&key, error, now),
-            (Pending::Connect | Pending::Subscribe(_), Ok(_)) => {
+            (Pending::Refresh, Ok(Outcome::Refresh(result))) => self.refreshed(Ok(result), now),
+            (Pending::Refresh, Err(error)) => self.refreshed(Err(error), now),
+            (Pending::SubRefresh(key), Ok(Outcome::SubRefresh(result))) => {
+                self.subscription_refreshed(&key, Ok(result), now);
+            }
+            (Pending::SubRefresh(key), Err(error)) => self.subscription_refreshed(&key, Err(error), now),
+            (Pending::Connect | Pending::Refresh | Pending::Subscribe(_) | Pending::SubRefresh(_), Ok(_)) => {
                 self.hang_up(Disconnect::Malformed(DecodeError::NoBody { id }), now);
             }
             (Pending::Unsubscribe(channel), Ok(_)) => {
@@ -317,6 +340,7 @@ impl Conversation {
     fn established(&mut self, result: ConnectResult, now: Instant) {
         tracing::debug!(client = result.client, ping_s = result.ping, "connected");
         self.link.established(now);
+        self.granted(result.expires, result.ttl, now);
         self.answers_pings = result.pong;
         let interval = Duration::from_secs(u64::from(result.ping));
         let allowance = interval + self.settings.ping_grace;
@@ -333,13 +357,21 @@ impl Conversation {
 
     fn time(&mut self, now: Instant) {
         if self.link.due(now) {
-            self.actions.push_back(Action::Dial);
+            self.attempt();
         }
         while let Some(pending) = self.requests.pop_overdue(now) {
             let waited = self.settings.command_timeout;
             let command = match pending {
                 Pending::Request(answer) => {
                     let _ = answer.send(Err(RequestError::TimedOut { waited }));
+                    continue;
+                }
+                Pending::Refresh => {
+                    self.retry_refresh(now);
+                    continue;
+                }
+                Pending::SubRefresh(key) => {
+                    self.subscriptions.retry_renewal(&key, now);
                     continue;
                 }
                 Pending::Connect => "connect",
@@ -356,6 +388,7 @@ impl Conversation {
         while let Some(channel) = self.subscriptions.pop_due(now) {
             self.ask(&channel, now);
         }
+        self.renew_tokens(now);
         if let Some(watchdog) = self.watchdog
             && watchdog.heard + watchdog.allowance <= now
         {
@@ -372,7 +405,8 @@ impl Conversation {
     /// The connection, or the attempt, is over: decides what comes next.
     fn lose(&mut self, reason: Disconnect, now: Instant) {
         self.disconnected(&reason);
-        match self.link.lost(reason.clone(), now) {
+        let reconnects = reason.reconnects() | self.needs_token(&reason);
+        match self.link.lost_and(reconnects, reason.clone(), now) {
             Verdict::Retry => {
                 tracing::debug!(failures = self.link.failures(), %reason, "disconnected");
                 let void = DisconnectCode::StateInvalidated.code();
@@ -390,6 +424,7 @@ impl Conversation {
     fn disconnected(&mut self, reason: &Disconnect) {
         self.frames.clear();
         self.watchdog = None;
+        self.credential.suspend();
         self.answers_pings = false;
         for pending in self.requests.reset() {
             if let Pending::Request(answer) = pending {

@@ -34,6 +34,7 @@ impl Default for ReconnectPolicy {
 ///     └──────────────────┴─ Waiting ◄────────┴─────────────────────┘
 ///                     due
 /// ```
+/// Where there has to be a token first, Preparing stands before Dialing: it is lost like an attempt when there is none.
 #[derive(Debug)]
 pub(crate) struct Link {
     policy: ReconnectPolicy,
@@ -53,6 +54,8 @@ enum Phase {
     Waiting {
         until: Instant,
     },
+    /// What the attempt needs is being got, which has its own deadline.
+    Preparing,
     /// The socket is being opened, which has its own deadline.
     Dialing,
     /// The socket is open, the protocol's own introduction is under way and has its own deadline.
@@ -77,9 +80,14 @@ impl Link {
         Self { policy, phase: Phase::Idle, failures: 0, step: 0, random: SmallRng::seed_from_u64(seed) }
     }
 
-    /// The first attempt begins now.
+    /// An attempt begins now: the first one, or one that was prepared.
     pub(crate) const fn start(&mut self) {
         self.phase = Phase::Dialing;
+    }
+
+    /// An attempt begins with getting what it needs; [`start`](Self::start) follows.
+    pub(crate) const fn prepare(&mut self) {
+        self.phase = Phase::Preparing;
     }
 
     /// The socket is open.
@@ -95,12 +103,20 @@ impl Link {
 
     /// The connection, or the attempt, is over.
     pub(crate) fn lost(&mut self, reason: Disconnect, now: Instant) -> Verdict {
+        let reconnects = reason.reconnects();
+        self.lost_and(reconnects, reason, now)
+    }
+
+    /// The same, where it is not the reason alone that decides whether to try again.
+    pub(crate) fn lost_and(&mut self, reconnects: bool, reason: Disconnect, now: Instant) -> Verdict {
         match self.phase {
             Phase::Open { since } if now.duration_since(since) >= self.policy.settle => self.step = 0,
             Phase::Open { .. } => {}
-            Phase::Idle | Phase::Waiting { .. } | Phase::Dialing | Phase::Greeting => self.failures += 1,
+            Phase::Idle | Phase::Waiting { .. } | Phase::Preparing | Phase::Dialing | Phase::Greeting => {
+                self.failures += 1
+            }
         }
-        if !reason.reconnects() {
+        if !reconnects {
             self.phase = Phase::Idle;
             return Verdict::Stop(reason);
         }
@@ -133,8 +149,13 @@ impl Link {
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting { until } => Some(until),
-            Phase::Idle | Phase::Dialing | Phase::Greeting | Phase::Open { .. } => None,
+            Phase::Idle | Phase::Preparing | Phase::Dialing | Phase::Greeting | Phase::Open { .. } => None,
         }
+    }
+
+    /// True while an attempt waits for what it needs.
+    pub(crate) const fn is_preparing(&self) -> bool {
+        matches!(self.phase, Phase::Preparing)
     }
 
     /// True while there is a socket.

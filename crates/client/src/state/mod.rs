@@ -1,6 +1,7 @@
 //! What a client decides, without sockets and clocks: inputs and the time go in, frames and actions come out.
 
 mod conversation;
+mod credential;
 mod delta;
 mod frames;
 mod keepalive;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     subscriptions::{NewSubscription, SubscriptionKey},
     track::{Place, Told},
 };
-use crate::{Disconnect, RequestError, State, Token};
+use crate::{Disconnect, RequestError, State, Token, TokenError, TokenGetter};
 
 /// What a client needs to know; the builder fills it in.
 #[derive(Clone, Debug)]
@@ -43,8 +44,9 @@ pub(crate) struct Settings {
     /// What the client calls itself in the connect command.
     pub(crate) name: String,
     pub(crate) version: String,
-    /// Says who the client is.
+    /// Says who the client is, until the getter has a newer one.
     pub(crate) token: Token,
+    pub(crate) token_getter: Option<TokenGetter>,
     /// Bounds of what the server may send.
     pub(crate) limits: Limits,
 }
@@ -66,6 +68,8 @@ pub(crate) enum Input {
     Received(Bytes),
     /// Something else arrived, such as a WebSocket ping: a sign of life.
     Heard,
+    /// What [`Action::FetchToken`] asked for.
+    Token { owner: TokenOwner, outcome: Result<Token, TokenError> },
     /// The socket could not be opened, or is closed.
     Lost(Disconnect),
     /// [`Conversation::deadline`] has passed.
@@ -79,12 +83,21 @@ pub(crate) enum Input {
 pub(crate) enum Action {
     /// Open a socket.
     Dial,
+    /// Ask the application for a token, within a deadline, and hand over what it says.
+    FetchToken { owner: TokenOwner, getter: TokenGetter },
     /// Give up the socket, or the attempt to open one, with a close frame if one can be sent at once.
     HangUp,
     /// Send a close frame and wait for the server's.
     Farewell,
     /// Tell whoever watches.
     Announce(State),
+}
+
+/// Whom a token is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum TokenOwner {
+    Connection,
+    Subscription(SubscriptionKey),
 }
 
 /// What the application wants sent, and where the result goes.

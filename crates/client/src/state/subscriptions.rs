@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -6,17 +8,20 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use throng_protocol::{
-    ErrorReply, Format, Publication, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeCode,
+    ErrorCode, ErrorReply, Format, Publication, SubscribeRequest, SubscribeResult, Unsubscribe,
+    UnsubscribeCode,
 };
 use tokio::sync::oneshot;
 
+pub(crate) use self::tokens::TokenStep;
 use super::{
+    credential::Credential,
     delta::{DeltaChain, DeltaFault},
     track::{Place, Told, Track},
 };
 use crate::{
-    Backoff, Disconnect, Event, SubscribeError, SubscribeOptions, UnsubscribeReason, error::is_temporary,
-    mailbox::MailboxSender,
+    Backoff, Disconnect, Event, SubscribeError, SubscribeOptions, TokenGetter, UnsubscribeReason,
+    error::is_temporary, mailbox::MailboxSender,
 };
 
 /// A subscription that was live for less than this is not renewed at once but after a backoff, so that a server that
@@ -32,6 +37,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 ///      │ due             ▼ the moment         │ removed by the server with a code of 2500 and up
 ///      └────────────── Waiting ◄──────────────┘ (at once Idle, if it was live for a while)
 /// ```
+/// Where there has to be a token first, Fetching stands between Idle and Asked.
 /// A lost connection makes every entry Idle. A refusal for good, or a removal with a code below 2500, ends the entry.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
@@ -41,6 +47,8 @@ pub(crate) struct Subscriptions {
     leaving: HashSet<Arc<str>>,
     /// Ends of waits, soonest first. May hold what is no longer waited for.
     retries: BTreeSet<(Instant, Arc<str>)>,
+    /// When tokens are to be renewed, soonest first: one for each live entry at most.
+    renewals: BTreeSet<(Instant, Arc<str>)>,
     backoff: Backoff,
     random: SmallRng,
     format: Format,
@@ -72,6 +80,7 @@ pub(crate) struct SubscriptionKey {
 struct Entry {
     generation: u64,
     options: Box<SubscribeOptions>,
+    credential: Credential,
     track: Track,
     events: MailboxSender<Told>,
     ready: Option<Ready>,
@@ -83,9 +92,24 @@ struct Entry {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum EntryState {
     Idle,
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
+    /// The application is asked for a token.
+    Fetching,
     Asked,
-    Live { since: Instant },
+    Live {
+        since: Instant,
+    },
+}
+
+/// What a subscription needs next.
+#[derive(Debug)]
+pub(crate) enum Asking {
+    /// The application's token.
+    Getter(SubscriptionKey, TokenGetter),
+    /// The server's confirmation.
+    Server(SubscriptionKey, SubscribeRequest),
 }
 
 impl Subscriptions {
@@ -95,6 +119,7 @@ impl Subscriptions {
             entries: HashMap::new(),
             leaving: HashSet::new(),
             retries: BTreeSet::new(),
+            renewals: BTreeSet::new(),
             backoff,
             random: SmallRng::seed_from_u64(seed),
             format,
@@ -115,6 +140,7 @@ impl Subscriptions {
         let chain = DeltaChain::new(options.delta, self.format, self.max_payload_bytes);
         let entry = Entry {
             generation: key.generation,
+            credential: Credential::new(options.token.clone(), options.token_getter.clone()),
             track: Track::new(options.since.as_ref(), options.tags_filter.is_some(), chain),
             options,
             events,
@@ -130,7 +156,7 @@ impl Subscriptions {
         if self.entries.get(&key.channel).is_none_or(|entry| entry.generation != key.generation) {
             return false;
         }
-        let Some(entry) = self.entries.remove(&key.channel) else { return false };
+        let Some(entry) = self.take(&key.channel) else { return false };
         let known = matches!(entry.state, EntryState::Asked | EntryState::Live { .. });
         if known {
             self.leaving.insert(Arc::clone(&key.channel));
@@ -143,8 +169,8 @@ impl Subscriptions {
         self.leaving.remove(channel);
     }
 
-    /// Marks the channel as asked for, if it is time to ask: the caller sends the command.
-    pub(crate) fn ask(&mut self, channel: &str) -> Option<(SubscriptionKey, SubscribeRequest)> {
+    /// Marks the channel as asked for, if it is time to ask: the caller asks for what is returned.
+    pub(crate) fn ask(&mut self, channel: &str) -> Option<Asking> {
         if self.leaving.contains(channel) {
             return None;
         }
@@ -154,9 +180,14 @@ impl Subscriptions {
         if entry.state != EntryState::Idle {
             return None;
         }
+        if entry.credential.is_missing() {
+            entry.state = EntryState::Fetching;
+            let getter = entry.credential.fetch()?; // none: it is at it already
+            return Some(Asking::Getter(SubscriptionKey { channel, generation: entry.generation }, getter));
+        }
         entry.state = EntryState::Asked;
         let request = entry.request(&channel);
-        Some((SubscriptionKey { channel, generation: entry.generation }, request))
+        Some(Asking::Server(SubscriptionKey { channel, generation: entry.generation }, request))
     }
 
     /// All channels, for a new connection.
@@ -169,7 +200,8 @@ impl Subscriptions {
     pub(crate) fn confirmed(&mut self, key: &SubscriptionKey, result: SubscribeResult, now: Instant) -> bool {
         let Some(entry) = self.asked(key) else { return false };
         entry.state = EntryState::Live { since: now };
-        let Entry { track, events, ready, .. } = entry;
+        self.granted(key, result.expires, result.ttl, now);
+        let Some(Entry { track, events, ready, .. }) = self.live(&key.channel) else { return false };
         let taken = track.confirmed(result, |told| match ready.take() {
             // The first event says that there is a subscription, which is what the caller waits for.
             Some(ready) => {
@@ -182,12 +214,11 @@ impl Subscriptions {
 
     /// The server has refused the subscription.
     pub(crate) fn refused(&mut self, key: &SubscriptionKey, error: ErrorReply, now: Instant) {
-        if self.asked(key).is_none() {
-            return;
-        }
-        if is_temporary(&error) {
+        let Some(entry) = self.asked(key) else { return };
+        let expired = error.code == ErrorCode::TokenExpired.code() && entry.credential.forget();
+        if expired || is_temporary(&error) {
             self.wait(&key.channel, now);
-        } else if let Some(entry) = self.entries.remove(&key.channel) {
+        } else if let Some(entry) = self.take(&key.channel) {
             match entry.ready {
                 Some(ready) => {
                     let _ = ready.send(Err(SubscribeError::Refused(error)));
@@ -199,7 +230,7 @@ impl Subscriptions {
 
     /// The subscribe command could not even be sent.
     pub(crate) fn unsendable(&mut self, key: &SubscriptionKey, bytes: usize, max: usize) {
-        let Some(entry) = self.entries.remove(&key.channel) else { return };
+        let Some(entry) = self.take(&key.channel) else { return };
         match entry.ready {
             Some(ready) => {
                 let _ = ready.send(Err(SubscribeError::TooLong { bytes, max }));
@@ -235,14 +266,19 @@ impl Subscriptions {
         let Some(entry) = self.entries.get_mut(channel) else { return false };
         let EntryState::Live { since } = entry.state else { return false };
         if !UnsubscribeCode::resubscribes(push.code) {
-            if let Some(entry) = self.entries.remove(channel) {
+            if let Some(entry) = self.take(channel) {
                 entry.end(UnsubscribeReason::Server { code: push.code, reason: push.reason });
             }
             return false;
         }
-        if push.code == UnsubscribeCode::StateInvalidated.code() {
+        let invalidated = push.code == UnsubscribeCode::StateInvalidated.code();
+        if invalidated {
             entry.track.forget();
         }
+        if invalidated || push.code == UnsubscribeCode::Expired.code() {
+            entry.credential.forget();
+        }
+        entry.credential.suspend();
         entry.tell(Event::Subscribing);
         if now.duration_since(since) < SETTLE {
             self.wait(channel, now);
@@ -258,13 +294,16 @@ impl Subscriptions {
     pub(crate) fn connection_lost(&mut self, void: bool) {
         self.leaving.clear();
         self.retries.clear();
+        self.renewals.clear();
         for entry in self.entries.values_mut() {
             if matches!(entry.state, EntryState::Live { .. }) {
                 entry.tell(Event::Subscribing);
             }
             if void {
                 entry.track.forget();
+                entry.credential.forget();
             }
+            entry.credential.suspend();
             entry.state = EntryState::Idle;
             entry.step = 0;
         }
@@ -274,6 +313,7 @@ impl Subscriptions {
     pub(crate) fn stop(&mut self, reason: &Disconnect) {
         self.leaving.clear();
         self.retries.clear();
+        self.renewals.clear();
         for (_, entry) in self.entries.drain() {
             match entry.ready {
                 Some(ready) => {
@@ -287,7 +327,7 @@ impl Subscriptions {
     /// A channel whose wait is over.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Arc<str>> {
         loop {
-            if self.deadline()? > now {
+            if self.retries.first()?.0 > now {
                 return None;
             }
             let (until, channel) = self.retries.pop_first()?;
@@ -301,9 +341,20 @@ impl Subscriptions {
         }
     }
 
-    /// When [`pop_due`](Self::pop_due) may have something.
+    /// When [`pop_due`](Self::pop_due) or [`pop_renewal`](Self::pop_renewal) may have something.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.retries.first().map(|(until, _)| *until)
+        let retry = self.retries.first().map(|(until, _)| *until);
+        let renewal = self.renewals.first().map(|(at, _)| *at);
+        retry.into_iter().chain(renewal).min()
+    }
+
+    /// Takes an entry out, and what is planned for it.
+    fn take(&mut self, channel: &str) -> Option<Entry> {
+        let (channel, entry) = self.entries.remove_entry(channel)?;
+        if let Some(at) = entry.credential.deadline() {
+            self.renewals.remove(&(at, channel));
+        }
+        Some(entry)
     }
 
     fn wait(&mut self, channel: &str, now: Instant) {
@@ -342,6 +393,7 @@ impl Subscriptions {
 impl Entry {
     fn request(&self, channel: &str) -> SubscribeRequest {
         let mut request = self.options.request(channel);
+        request.token = self.credential.token().as_str().to_owned();
         if let Some(position) = self.track.recovery() {
             request.recover = true;
             request.offset = position.offset;

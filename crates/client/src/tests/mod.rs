@@ -6,6 +6,7 @@ mod relay;
 mod requests;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod tokens;
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -101,7 +101,10 @@ impl Failure {
             | Disconnect::ConnectTimedOut { .. }
             | Disconnect::Tls { .. }
             | Disconnect::Handshake { .. } => Kind::Unreachable,
-            Disconnect::Http { .. } | Disconnect::Refused(_) | Disconnect::Closed { .. } => Kind::Refused,
+            Disconnect::Http { .. }
+            | Disconnect::Refused(_)
+            | Disconnect::Closed { .. }
+            | Disconnect::Unauthorized => Kind::Refused,
             _ => Kind::Other,
         };
         Self { kind, message: chain(reason) }

@@ -6,6 +6,7 @@ mod recovery;
 mod requests;
 mod server_subscriptions;
 mod subscriptions;
+mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -296,6 +297,7 @@ fn settings(format: Format) -> Settings {
         name: "test".to_owned(),
         version: "1".to_owned(),
         token: Token::default(),
+        token_getter: None,
         limits: Limits::for_replies(),
     }
 }
