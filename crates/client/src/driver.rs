@@ -21,21 +21,15 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use crate::{
     Disconnect, State, Token, TokenError, TokenGetter,
     dial::Dialer,
+    send_queue::RequestQueue,
     socket::{Incoming, Socket},
-    state::{Action, Conversation, Input, NewSubscription, RequestOrder, SubscriptionKey, TokenOwner},
+    state::{Action, Conversation, Input, NewSubscription, SubscriptionKey, TokenOwner},
 };
 
-/// Most orders that are taken in before their frames are sent.
-const ORDERS_PER_TURN: usize = 256;
+/// Most subscriptions that are taken in before their commands are sent.
+const SUBSCRIPTIONS_PER_TURN: usize = 256;
 
-/// What a handle asks of the task.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Request(RequestOrder),
-    Subscribe(NewSubscription),
-}
-
-/// What handles tell the task beside the queue of orders, because it must get through when that is full.
+/// What handles tell the task beside the queues, because it must get through when those are full.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// Subscriptions that were dropped. At most as many as there were.
@@ -68,6 +62,14 @@ impl Shared {
 
 /// A token getter at work.
 type Fetching = BoxFuture<'static, (TokenOwner, Result<Token, TokenError>)>;
+/// How the wishes of handles reach the task.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) subscriptions: mpsc::Receiver<NewSubscription>,
+    pub(crate) requests: Arc<RequestQueue>,
+    pub(crate) shared: Arc<Shared>,
+}
+
 type Dialing = Pin<Box<dyn Future<Output = Result<Socket, Disconnect>> + Send>>;
 
 /// Runs one client.
@@ -82,8 +84,9 @@ pub(crate) struct Driver {
     socket: Option<Socket>,
     /// A socket that is to be closed with a handshake, at the end.
     farewell: Option<Socket>,
-    orders: mpsc::Receiver<Order>,
-    batch: Vec<Order>,
+    subscriptions: mpsc::Receiver<NewSubscription>,
+    batch: Vec<NewSubscription>,
+    requests: Arc<RequestQueue>,
     shared: Arc<Shared>,
     state: watch::Sender<State>,
 }
@@ -93,8 +96,10 @@ enum Wake {
     Dialed(Result<Socket, Disconnect>),
     Token(TokenOwner, Result<Token, TokenError>),
     Incoming(Incoming),
-    /// Orders are in the batch; 0: there will be none any more.
-    Orders(usize),
+    /// Subscriptions are in the batch; 0: there will be none any more.
+    Subscriptions(usize),
+    /// Requests are in the queue.
+    Requests,
     Shared,
     Due,
 }
@@ -105,8 +110,7 @@ impl Driver {
         format: Format,
         dialer: Dialer,
         token_timeout: Duration,
-        orders: mpsc::Receiver<Order>,
-        shared: Arc<Shared>,
+        orders: Orders,
         state: watch::Sender<State>,
     ) -> Self {
         Self {
@@ -118,9 +122,10 @@ impl Driver {
             fetching: FuturesUnordered::new(),
             socket: None,
             farewell: None,
-            orders,
-            batch: Vec::with_capacity(ORDERS_PER_TURN),
-            shared,
+            subscriptions: orders.subscriptions,
+            batch: Vec::with_capacity(SUBSCRIPTIONS_PER_TURN),
+            requests: orders.requests,
+            shared: orders.shared,
             state,
         }
     }
@@ -135,12 +140,16 @@ impl Driver {
             }
             let wake = self.wait().await;
             self.take_in(wake);
+            if self.socket.as_ref().is_some_and(Socket::is_idle) {
+                self.handle(Input::Writable);
+            }
             self.perform();
         };
         if let Some(socket) = self.farewell.take() {
             socket.farewell().await;
         }
-        // The state is told before the queue closes: a handle that finds the queue closed finds the reason as well.
+        // The state is told before the queue of subscriptions closes: a handle that finds it closed finds the reason as
+        // well.
         self.state.send_replace(State::Disconnected(reason));
     }
 
@@ -157,7 +166,10 @@ impl Driver {
             result = next_of(self.dialing.as_mut()) => Wake::Dialed(result),
             Some((owner, outcome)) = self.fetching.next() => Wake::Token(owner, outcome),
             incoming = incoming(self.socket.as_mut()) => Wake::Incoming(incoming),
-            count = self.orders.recv_many(&mut self.batch, ORDERS_PER_TURN), if takes_orders => Wake::Orders(count),
+            count = self.subscriptions.recv_many(&mut self.batch, SUBSCRIPTIONS_PER_TURN), if takes_orders => {
+                Wake::Subscriptions(count)
+            }
+            () = self.requests.filled() => Wake::Requests,
             () = self.shared.wake.notified() => Wake::Shared,
             () = sleep_until(deadline) => Wake::Due,
         }
@@ -183,23 +195,21 @@ impl Driver {
             }
             Wake::Token(owner, outcome) => self.handle(Input::Token { owner, outcome }),
             Wake::Incoming(incoming) => self.incoming(incoming),
-            Wake::Orders(0) => self.handle(Input::Close),
-            Wake::Orders(_) => self.take_orders(),
+            Wake::Subscriptions(0) => self.handle(Input::Close),
+            Wake::Subscriptions(_) => self.take_subscriptions(),
+            Wake::Requests => {} // they are sent when the socket has room for them
             Wake::Shared if self.shared.is_closing() => self.handle(Input::Close),
             Wake::Shared => self.take_abandoned(),
             Wake::Due => self.due(),
         }
     }
 
-    fn take_orders(&mut self) {
+    fn take_subscriptions(&mut self) {
         // Dropping a subscription and subscribing to the same channel again arrive here in this order.
         self.take_abandoned();
         let mut batch = std::mem::take(&mut self.batch);
-        for order in batch.drain(..) {
-            self.handle(match order {
-                Order::Request(order) => Input::Request(order),
-                Order::Subscribe(new) => Input::Subscribe(new),
-            });
+        for new in batch.drain(..) {
+            self.handle(Input::Subscribe(new));
         }
         self.batch = batch;
     }

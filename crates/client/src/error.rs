@@ -218,6 +218,19 @@ pub enum RequestError {
         /// The time that was allowed.
         waited: Duration,
     },
+    /// As many requests wait as may, and [`WhenFull::Fail`](crate::WhenFull::Fail) was chosen; nothing was sent.
+    #[error("not sent: {requests} requests wait already")]
+    QueueFull {
+        /// The limit, [`SendQueue::requests`](crate::SendQueue::requests).
+        requests: usize,
+    },
+    /// It made room for a newer request, as [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) says; nothing was
+    /// sent.
+    #[error("not sent: dropped from a queue of {requests} requests for a newer one")]
+    Dropped {
+        /// The limit, [`SendQueue::requests`](crate::SendQueue::requests).
+        requests: usize,
+    },
     /// It was sent, and no answer came within the command timeout: the server may or may not have carried it out.
     #[error("no answer within {waited:?}: it may or may not have been carried out")]
     TimedOut {

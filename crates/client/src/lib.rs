@@ -84,7 +84,8 @@
 //! and on the relay, it is lost. A request that was under way when the connection broke ends with
 //! [`RequestError::Unknown`]; it may or may not have been carried out, and the client does not send it again.
 //!
-//! **Every queue has a bound and a policy.** Requests wait for their turn. A stream that is read too slowly drops its
+//! **Every queue has a bound and a policy.** Requests wait for their turn, fail, or push out the oldest
+//! ([`SendQueue`]). A stream that is read too slowly drops its
 //! oldest events and says how many ([`QueueBounds`]); it holds up neither the connection nor other streams.
 //!
 //! **Every wait has a deadline**, except the wait for a subscription to be granted, which its caller bounds.
@@ -107,6 +108,7 @@ mod error;
 mod mailbox;
 mod options;
 mod relay;
+mod send_queue;
 mod server_events;
 mod socket;
 mod state;
@@ -129,6 +131,7 @@ pub use self::{
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
     mailbox::QueueBounds,
     relay::{CloseError, RelayBuilder, RelayClient, RelayEvent, RelayMessage, RelaySender, SendError},
+    send_queue::{SendQueue, WhenFull},
     server_events::{ServerEvent, ServerEvents},
     subscribe_options::SubscribeOptions,
     subscription::{Event, Subscription, UnsubscribeReason},

@@ -6,13 +6,14 @@ use std::{
 use throng_protocol::{Format, Limits};
 use tokio::sync::{mpsc, watch};
 
-use super::{Client, Inner, ORDER_QUEUE, State};
+use super::{Client, Inner, SUBSCRIPTION_QUEUE, State};
 use crate::{
-    BuildError, ConnectError, Disconnect, Endpoint, ServerEvent, ServerEvents, Token, TokenError,
+    BuildError, ConnectError, Disconnect, Endpoint, SendQueue, ServerEvent, ServerEvents, Token, TokenError,
     TokenGetter,
-    driver::{Driver, Shared},
+    driver::{Driver, Orders, Shared},
     mailbox::{MailboxSender, mailbox},
     options::{Options, option_setters},
+    send_queue::send_queue,
     state::{Conversation, Settings},
     task::OwnedTask,
 };
@@ -24,6 +25,7 @@ pub struct ClientBuilder {
     options: Options,
     settings: Settings,
     token_timeout: Duration,
+    send: SendQueue,
 }
 
 impl ClientBuilder {
@@ -42,7 +44,7 @@ impl ClientBuilder {
             token_getter: None,
             limits: Limits::for_replies(),
         };
-        Self { options, settings, token_timeout: Duration::from_secs(10) }
+        Self { options, settings, token_timeout: Duration::from_secs(10), send: SendQueue::default() }
     }
 
     option_setters!();
@@ -72,7 +74,14 @@ impl ClientBuilder {
         self
     }
 
-    /// Requests that may be under way at once; further ones wait. Default 4,096, at least 1.
+    /// How many requests may wait to be sent, and what happens to one more. Default 1,024, and further ones wait.
+    pub const fn send_queue(mut self, queue: SendQueue) -> Self {
+        self.send = queue;
+        self
+    }
+
+    /// Requests that may be sent and unanswered at once; further ones stay in the
+    /// [send queue](Self::send_queue). Default 4,096, at least 1.
     pub const fn max_pending(mut self, requests: usize) -> Self {
         self.settings.max_pending = if requests == 0 { 1 } else { requests };
         self
@@ -167,7 +176,7 @@ impl ClientBuilder {
     }
 
     fn start(self, events: Option<MailboxSender<ServerEvent>>) -> Result<Client, BuildError> {
-        let Self { options, mut settings, token_timeout } = self;
+        let Self { options, mut settings, token_timeout, send } = self;
         settings.reconnect = options.reconnect;
         settings.limits.command_bytes = options.max_message_bytes;
         let format = settings.format;
@@ -177,14 +186,17 @@ impl ClientBuilder {
         };
         let dialer = options.dialer(options.endpoint()?.or_path(Endpoint::PROTOCOL_PATH), subprotocol)?;
         let shared = Arc::new(Shared::default());
-        let (orders, queue) = mpsc::channel(ORDER_QUEUE);
+        let (subscriptions, new) = mpsc::channel(SUBSCRIPTION_QUEUE);
+        let (requests, queue) = send_queue(send);
         let (announce, state) = watch::channel(State::Connecting { failures: 0, last: None });
-        let conversation = Conversation::new(settings, events, rand::random());
-        let driver =
-            Driver::new(conversation, format, dialer, token_timeout, queue, Arc::clone(&shared), announce);
+        let conversation = Conversation::new(settings, queue, events, rand::random());
+        let orders =
+            Orders { subscriptions: new, requests: Arc::clone(&requests), shared: Arc::clone(&shared) };
+        let driver = Driver::new(conversation, format, dialer, token_timeout, orders, announce);
         let task = OwnedTask::spawn(driver.run())?;
         let generations = AtomicU64::new(0);
-        let inner = Inner { orders, shared, state, options, format, generations, _task: task };
+        let inner =
+            Inner { subscriptions, requests, shared, state, options, format, generations, _task: task };
         Ok(Client { inner: Arc::new(inner) })
     }
 }

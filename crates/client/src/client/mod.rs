@@ -17,15 +17,16 @@ pub use self::{
 };
 use crate::{
     Disconnect, SubscribeError, SubscribeOptions, Subscription,
-    driver::{Order, Shared},
+    driver::Shared,
     mailbox::mailbox,
     options::Options,
+    send_queue::RequestQueue,
     state::{NewSubscription, SubscriptionKey},
     task::OwnedTask,
 };
 
-/// Orders that wait in front of the task. A full queue makes `publish` and `subscribe` wait.
-const ORDER_QUEUE: usize = 256;
+/// New subscriptions that wait in front of the task. A full queue makes `subscribe` wait.
+const SUBSCRIPTION_QUEUE: usize = 256;
 
 /// A client of a server that speaks the Centrifuge protocol, over one connection after another.
 ///
@@ -79,7 +80,8 @@ pub struct StateWatch {
 
 #[derive(Debug)]
 struct Inner {
-    orders: mpsc::Sender<Order>,
+    subscriptions: mpsc::Sender<NewSubscription>,
+    requests: Arc<RequestQueue>,
     shared: Arc<Shared>,
     state: watch::Receiver<State>,
     options: Options,
@@ -146,9 +148,9 @@ impl Client {
         // receiver, so dropped after it: who sees the subscription abandoned also sees that nobody waits for it.
         let mut subscription = Subscription::new(key.clone(), reader, Arc::clone(&self.inner.shared));
         let (ready, confirmed) = oneshot::channel();
-        let order = Order::Subscribe(NewSubscription { key, options: Box::new(options), events, ready });
+        let new = NewSubscription { key, options: Box::new(options), events, ready };
         let stopped = |_| SubscribeError::Stopped(self.stop_reason());
-        self.inner.orders.send(order).await.map_err(|_| stopped(()))?;
+        self.inner.subscriptions.send(new).await.map_err(|_| stopped(()))?;
         subscription.starts_at(confirmed.await.map_err(|_| stopped(()))??);
         Ok(subscription)
     }

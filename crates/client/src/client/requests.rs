@@ -4,10 +4,10 @@ use throng_protocol::{
     ClientInfo, Format, HistoryRequest, Outcome, Payload, PresenceRequest, PresenceStatsRequest, Publication,
     PublishRequest, Request, RpcRequest, SendRequest, StreamPosition,
 };
-use tokio::{sync::oneshot, task::unconstrained};
+use tokio::sync::oneshot;
 
 use super::Client;
-use crate::{RequestError, driver::Order, state::RequestOrder};
+use crate::{RequestError, state::RequestOrder};
 
 /// Which publications of the past to get; see [`Client::history`]. The default is all that the server gives at once.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -159,11 +159,11 @@ impl Client {
         order: RequestOrder,
         done: oneshot::Receiver<Result<T, RequestError>>,
     ) -> Result<T, RequestError> {
-        // Unconstrained, because the cooperative budget would make a call wait without a place in the queue, and calls
-        // behind it overtake.
-        let queued = unconstrained(self.inner.orders.send(Order::Request(order))).await;
-        queued.map_err(|_| RequestError::Stopped(self.stop_reason()))?;
-        done.await.unwrap_or_else(|_| Err(RequestError::Stopped(self.stop_reason())))
+        let queued = self.inner.requests.push(order).await?;
+        // An error means that the task is gone with the request in its hands.
+        let outcome = done.await.unwrap_or_else(|_| Err(RequestError::Stopped(self.stop_reason())));
+        queued.over();
+        outcome
     }
 
     /// Data that may be left out.

@@ -23,7 +23,12 @@ use super::{
     server_subscriptions::ServerSubscriptions,
     subscriptions::{Asking, Subscriptions},
 };
-use crate::{Disconnect, Event, RequestError, ServerEvent, State, mailbox::MailboxSender};
+use crate::{
+    Disconnect, Event, RequestError, ServerEvent, State, mailbox::MailboxSender, send_queue::QueueReader,
+};
+
+/// Most requests that are taken in before their frames are sent.
+const REQUESTS_PER_TURN: usize = 256;
 
 /// One client's side of the protocol, over one connection after another.
 #[derive(Debug)]
@@ -36,8 +41,12 @@ pub(crate) struct Conversation {
     requests: Requests<Pending>,
     subscriptions: Subscriptions,
     server_subscriptions: ServerSubscriptions,
-    /// Requests that wait for a connection, oldest first, each with the end of its patience.
-    unsent: VecDeque<(Instant, RequestOrder)>,
+    /// Requests that wait to be sent.
+    queue: QueueReader,
+    /// Those that are being sent, empty between two inputs.
+    batch: VecDeque<RequestOrder>,
+    /// When the last connection was lost.
+    lost_at: Option<Instant>,
     frames: FrameBatch,
     actions: VecDeque<Action>,
     watchdog: Option<Watchdog>,
@@ -65,7 +74,12 @@ struct Watchdog {
 
 impl Conversation {
     /// `events`: who wants to know what happens without having been asked for. `seed` makes the random parts of the waits.
-    pub(crate) fn new(settings: Settings, events: Option<MailboxSender<ServerEvent>>, seed: u64) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        queue: QueueReader,
+        events: Option<MailboxSender<ServerEvent>>,
+        seed: u64,
+    ) -> Self {
         let Settings { format, limits, reconnect, .. } = settings;
         Self {
             link: Link::new(settings.reconnect, seed),
@@ -75,7 +89,9 @@ impl Conversation {
             requests: Requests::new(settings.command_timeout),
             subscriptions: Subscriptions::new(reconnect.backoff, !seed, format, limits.command_bytes),
             server_subscriptions: ServerSubscriptions::new(events, format, limits.command_bytes),
-            unsent: VecDeque::new(),
+            queue,
+            batch: VecDeque::with_capacity(REQUESTS_PER_TURN),
+            lost_at: None,
             frames: FrameBatch::new(settings.format, settings.max_frame_bytes),
             actions: VecDeque::new(),
             watchdog: None,
@@ -87,12 +103,12 @@ impl Conversation {
 
     /// Takes one input in.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
-        if self.stopped.is_some() && !matches!(input, Input::Request(_) | Input::Subscribe(_)) {
+        if self.stopped.is_some() && !matches!(input, Input::Subscribe(_)) {
             return;
         }
         match input {
             Input::Start => self.start(),
-            Input::Request(order) => self.request(order, now),
+            Input::Writable => self.send_queued(now),
             Input::Subscribe(new) => self.subscribe(new, now),
             Input::Abandoned(key) => self.unsubscribe(&key, now),
             Input::Opened => self.introduce(now),
@@ -118,15 +134,15 @@ impl Conversation {
     /// When [`Input::Time`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let silence = self.watchdog.map(|watchdog| watchdog.heard + watchdog.allowance);
-        let patience = self.unsent.front().map(|(until, _)| *until);
+        let patience = self.patience();
         let (link, credential) = (self.link.deadline(), self.credential.deadline());
         let (requests, subscriptions) = (self.requests.deadline(), self.subscriptions.deadline());
         [link, credential, requests, subscriptions, silence, patience].into_iter().flatten().min()
     }
 
-    /// False while as much is pending as may be: then requests and subscriptions wait in the queue in front.
+    /// False while as much is unanswered as may be: then subscriptions wait as requests do.
     pub(crate) fn accepts_orders(&self) -> bool {
-        self.requests.len() + self.unsent.len() < self.settings.max_pending
+        self.requests.len() < self.settings.max_pending
     }
 
     /// Why the conversation is over, if it is.
@@ -157,14 +173,32 @@ impl Conversation {
         }
     }
 
-    fn request(&mut self, order: RequestOrder, now: Instant) {
-        if let Some(reason) = &self.stopped {
-            order.fail(RequestError::Stopped(reason.clone()));
-        } else if self.link.is_open() {
-            self.send_order(order, now);
-        } else {
-            self.unsent.push_back((now + self.settings.command_timeout, order));
+    /// Sends what waits, as far as it may be sent in one turn.
+    fn send_queued(&mut self, now: Instant) {
+        if !self.link.is_open() {
+            return;
         }
+        let begun = self.requests.len();
+        loop {
+            let sent = self.requests.len() - begun;
+            let room = self.settings.max_pending.saturating_sub(self.requests.len());
+            self.queue.take(room.min(REQUESTS_PER_TURN.saturating_sub(sent)), &mut self.batch);
+            if self.batch.is_empty() {
+                return;
+            }
+            while let Some(order) = self.batch.pop_front() {
+                self.send_order(order, now);
+            }
+        }
+    }
+
+    /// When the patience of the oldest request ends that waits for a connection.
+    fn patience(&self) -> Option<Instant> {
+        if self.link.is_open() {
+            return None;
+        }
+        let since = self.queue.waits_since()?;
+        Some(self.lost_at.map_or(since, |lost_at| lost_at.max(since)) + self.settings.command_timeout)
     }
 
     /// Sends what the application wants sent, unless it no longer does: then nothing is sent.
@@ -350,9 +384,7 @@ impl Conversation {
         for channel in self.subscriptions.channels() {
             self.ask(&channel, now);
         }
-        while let Some((_, order)) = self.unsent.pop_front() {
-            self.send_order(order, now);
-        }
+        self.send_queued(now);
     }
 
     fn time(&mut self, now: Instant) {
@@ -380,11 +412,7 @@ impl Conversation {
             };
             return self.hang_up(Disconnect::NoAnswer { command, waited }, now);
         }
-        while self.unsent.front().is_some_and(|(until, _)| *until <= now) {
-            let Some((_, order)) = self.unsent.pop_front() else { break };
-            let waited = self.settings.command_timeout;
-            order.fail(RequestError::NotSent { waited });
-        }
+        self.end_patience(now);
         while let Some(channel) = self.subscriptions.pop_due(now) {
             self.ask(&channel, now);
         }
@@ -396,6 +424,15 @@ impl Conversation {
         }
     }
 
+    /// Tells those that there was no connection for them.
+    fn end_patience(&mut self, now: Instant) {
+        let waited = self.settings.command_timeout;
+        while self.patience().is_some_and(|until| until <= now) {
+            let Some(order) = self.queue.take_older(now) else { return };
+            order.fail(RequestError::NotSent { waited });
+        }
+    }
+
     /// Ends the connection from this side and decides what comes next.
     fn hang_up(&mut self, reason: Disconnect, now: Instant) {
         self.actions.push_back(Action::HangUp);
@@ -404,6 +441,9 @@ impl Conversation {
 
     /// The connection, or the attempt, is over: decides what comes next.
     fn lose(&mut self, reason: Disconnect, now: Instant) {
+        if self.link.is_open() {
+            self.lost_at = Some(now); // who waited for room now waits for a connection
+        }
         self.disconnected(&reason);
         let reconnects = reason.reconnects() | self.needs_token(&reason);
         match self.link.lost_and(reconnects, reason.clone(), now) {
@@ -442,9 +482,7 @@ impl Conversation {
 
     fn stop(&mut self, reason: Disconnect) {
         tracing::debug!(%reason, "stopped");
-        for (_, order) in self.unsent.drain(..) {
-            order.fail(RequestError::Stopped(reason.clone()));
-        }
+        self.queue.close(&reason);
         self.subscriptions.stop(&reason);
         self.server_subscriptions.stop();
         self.stopped = Some(reason);

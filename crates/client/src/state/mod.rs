@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) ping_grace: Duration,
     /// Largest frame that the server takes.
     pub(crate) max_frame_bytes: usize,
-    /// Requests that may wait, for a connection or for an answer, before the queue in front of them fills.
+    /// Requests that may be unanswered at once, before the queue in front of them fills.
     pub(crate) max_pending: usize,
     /// What the client calls itself in the connect command.
     pub(crate) name: String,
@@ -56,8 +56,8 @@ pub(crate) struct Settings {
 pub(crate) enum Input {
     /// The client begins.
     Start,
-    /// The application wants a request sent.
-    Request(RequestOrder),
+    /// The socket has taken what it was given, and requests may be in the queue: they may be sent.
+    Writable,
     /// The application wants a subscription.
     Subscribe(NewSubscription),
     /// The application has dropped a subscription.
@@ -111,7 +111,7 @@ pub(crate) enum RequestOrder {
 
 impl RequestOrder {
     /// Tells the caller that nothing was sent. One that has left does not need to know.
-    fn fail(self, error: RequestError) {
+    pub(crate) fn fail(self, error: RequestError) {
         match self {
             Self::Request { answer, .. } => drop(answer.send(Err(error))),
             Self::Send { sent, .. } => drop(sent.send(Err(error))),

@@ -2,6 +2,7 @@
 //! takes it exactly.
 
 mod client;
+mod publish;
 mod relay;
 mod requests;
 #[path = "../../tests/support/mod.rs"]

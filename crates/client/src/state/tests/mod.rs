@@ -10,6 +10,7 @@ mod tokens;
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,6 +30,7 @@ use crate::{
     Disconnect, Event, QueueBounds, RequestError, ServerEvent, State, StreamPosition, SubscribeError,
     SubscribeOptions, Token,
     mailbox::{Delivery, MailboxReceiver, mailbox},
+    send_queue::{Queued, RequestQueue, SendQueue, send_queue},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +40,7 @@ const PING: Duration = Duration::from_secs(25);
 struct Talk {
     conversation: Conversation,
     format: Format,
+    queue: Arc<RequestQueue>,
     now: Instant,
     generation: u64,
     server_events: MailboxReceiver<ServerEvent>,
@@ -56,8 +59,9 @@ impl Talk {
     /// Before the first connection.
     fn new(format: Format) -> Self {
         let (events, server_events) = mailbox(QueueBounds::default());
-        let conversation = Conversation::new(settings(format), Some(events), 42);
-        Self { conversation, format, now: Instant::now(), generation: 0, server_events }
+        let (queue, requests) = send_queue(SendQueue::default());
+        let conversation = Conversation::new(settings(format), requests, Some(events), 42);
+        Self { conversation, format, queue, now: Instant::now(), generation: 0, server_events }
     }
 
     /// With a connection that the server has welcomed.
@@ -171,8 +175,22 @@ impl Talk {
         let data = payload.into().into();
         let request = PublishRequest { channel: "news".to_owned(), data, ..PublishRequest::default() };
         let (answer, answered) = oneshot::channel();
-        self.handle(Input::Request(RequestOrder::Request { request: Request::Publish(request), answer }));
-        answered
+        match self.queue(RequestOrder::Request { request: Request::Publish(request), answer }) {
+            Ok(()) => {
+                self.handle(Input::Writable);
+                answered
+            }
+            Err(error) => {
+                let (answer, answered) = oneshot::channel();
+                answer.send(Err(error)).expect("it is read");
+                answered
+            }
+        }
+    }
+
+    /// Puts a request into the queue, for good.
+    fn queue(&self, order: RequestOrder) -> Result<(), RequestError> {
+        self.queue.put(order, self.now).map(Queued::over)
     }
 
     fn subscribe(&mut self, channel: &str) -> Reader {

@@ -97,13 +97,54 @@ fn no_more_orders_are_taken_while_too_many_requests_are_pending() {
     assert!(talk.conversation.accepts_orders());
     answers.push(talk.publish("1"));
     assert!(!talk.conversation.accepts_orders());
+    assert_eq!(talk.sent().len(), 4);
+    answers.push(talk.publish("2"));
+    talk.pass(SECOND);
+    assert_eq!(talk.sent(), [], "it waits in the queue");
     talk.answer(2, acknowledged());
     assert!(talk.conversation.accepts_orders());
+    talk.handle(Input::Writable);
+    assert_eq!(talk.sent_request().0, 6);
+}
 
-    let mut talk = Talk::new(Format::Json);
-    talk.handle(Input::Start);
-    let _answers: Vec<Answer> = (0..4).map(|_| talk.publish("1")).collect();
-    assert!(!talk.conversation.accepts_orders());
+#[test]
+fn who_waited_for_room_when_the_connection_broke_waits_for_the_next_one_as_long_as_everybody() {
+    let mut talk = Talk::connected();
+    let _unanswered: Vec<Answer> = (0..4).map(|_| talk.publish("1")).collect();
+    let mut waits = talk.publish("2");
+    talk.pass(4 * SECOND);
+    talk.lose(1006);
+    talk.pass(4 * SECOND);
+    assert!(waits.try_recv().is_err(), "still waiting");
+    talk.pass(SECOND);
+    assert!(matches!(waits.try_recv(), Ok(Err(RequestError::NotSent { .. }))));
+}
+
+#[test]
+fn what_waits_is_sent_even_if_all_that_is_before_it_is_given_up_or_too_long() {
+    let mut talk = Talk::connected();
+    for _ in 0..600 {
+        let (answer, _given_up) = oneshot::channel();
+        let request = PublishRequest { channel: "news".to_owned(), ..PublishRequest::default() };
+        talk.queue(RequestOrder::Request { request: Request::Publish(request), answer }).unwrap();
+    }
+    let _answer = talk.publish("1");
+    assert_eq!(talk.sent_request().0, 2);
+}
+
+#[test]
+fn a_request_that_was_given_up_in_flight_gives_its_room_back_with_its_answer_or_at_its_deadline() {
+    let mut talk = Talk::connected();
+    let in_flight: Vec<Answer> = (0..4).map(|_| talk.publish("1")).collect();
+    let ids: Vec<u32> = talk.sent().iter().map(id_of).collect();
+    drop(in_flight);
+    assert!(!talk.conversation.accepts_orders(), "the server may still be at them");
+    talk.answer(ids[0], acknowledged());
+    assert!(talk.conversation.accepts_orders());
+    talk.pass(5 * SECOND);
+    assert!(talk.actions().is_empty(), "the connection goes on");
+    let answers: Vec<Answer> = (0..4).map(|_| talk.publish("2")).collect();
+    assert_eq!(talk.sent().len(), answers.len());
 }
 
 fn id_of(command: &Command) -> u32 {

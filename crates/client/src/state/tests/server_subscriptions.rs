@@ -155,7 +155,8 @@ fn positions_that_fit_no_frame_are_left_out_and_what_was_missed_is_a_gap() {
 #[test]
 fn nobody_who_reads_means_nothing_to_follow() {
     let mut talk = Talk::new(Format::Json);
-    talk.conversation = Conversation::new(settings(Format::Json), None, 42);
+    let (_, requests) = send_queue(SendQueue::default());
+    talk.conversation = Conversation::new(settings(Format::Json), requests, None, 42);
     talk.handle(Input::Start);
     talk.welcome_with(subs([("#ann", recoverable(4, "e1"))]));
     live(&mut talk, "#ann", 5);

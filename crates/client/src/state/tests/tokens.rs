@@ -19,7 +19,9 @@ fn getter() -> TokenGetter {
 fn with_getter(format: Format, token: &str) -> Talk {
     let mut talk = Talk::new(format);
     let settings = Settings { token: token.into(), token_getter: Some(getter()), ..settings(format) };
-    talk.conversation = Conversation::new(settings, None, 42);
+    let (queue, requests) = send_queue(SendQueue::default());
+    talk.queue = queue;
+    talk.conversation = Conversation::new(settings, requests, None, 42);
     talk.handle(Input::Start);
     talk
 }
