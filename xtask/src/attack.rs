@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{server, workspace};
 
+mod addresses;
 mod answers;
 mod arena;
 mod commands;
@@ -32,6 +33,7 @@ mod frames;
 mod list;
 mod logs;
 mod pair;
+mod proxies;
 mod raw;
 mod readers;
 mod requests;
@@ -39,13 +41,13 @@ mod tokens;
 mod verdict;
 
 use answers::Answers;
-use arena::Arena;
+use arena::{Arena, Ground};
 use list::STAGES;
 use pair::Pair;
 use verdict::{Bounds, Complaint, Observation, allowed_p99, judge};
 
 /// Time of the pair alone, before the first attack.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(1);
 /// Longest time of one attack beyond its flood, its waits included.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longest time in which the server must have given back what an attack took.
@@ -85,8 +87,7 @@ type Run = fn(Target) -> Pin<Box<dyn Future<Output = Result<Answers>> + Send>>;
 /// Attacks on one server.
 struct AttackStage {
     name: &'static str,
-    /// Lines of its configuration, behind the usual ones.
-    config: &'static str,
+    ground: Ground,
     attacks: &'static [Attack],
 }
 
@@ -160,7 +161,7 @@ fn attack(binary: &Path, seed: u64, length: Duration, wanted: impl Fn(&str) -> b
         if attacks.is_empty() {
             continue;
         }
-        let arena = Arena::start(binary, &directory, stage.name, stage.config)?;
+        let arena = Arena::start(binary, &directory, stage.name, stage.ground)?;
         let day = Day::begin(&arena, &runtime, Target { address: arena.address(), binary, seed, length })?;
         for attack in attacks {
             let row = day.try_one(attack).with_context(|| format!("attack `{}`", attack.name));
@@ -210,26 +211,29 @@ impl<'d> Day<'d> {
 
     /// Tries an attack. Another program may have been in the pair's way: a p99 that is too long is measured again.
     fn try_one(&self, attack: &Attack) -> Result<Row> {
-        let mut row = self.try_once(attack)?;
+        let mut target = self.target;
+        let mut row = self.try_once(attack, target)?;
         for _ in 0..SECOND_LOOKS {
             if !matches!(&row.complaints[..], [complaint] if complaint.is_of_the_p99()) {
                 break;
             }
             println!("     {}: {}; again", attack.name, row.complaints[0]);
-            row = self.try_once(attack)?;
+            // Whoever attacked is known by now.
+            target.seed = target.seed.wrapping_add(1 << 12);
+            row = self.try_once(attack, target)?;
         }
         row.tell();
         Ok(row)
     }
 
-    fn try_once(&self, attack: &Attack) -> Result<Row> {
+    fn try_once(&self, attack: &Attack, target: Target) -> Result<Row> {
         let began = Instant::now();
         let (before, panics) = (self.arena.usage()?, self.arena.metric(PANICS)?);
         let watch = self.arena.watch()?;
         self.pair.begin();
-        let limit = LIMIT + self.target.length;
+        let limit = LIMIT + target.length;
         // On the runtime's own threads, which have stepped back.
-        let (run, target) = (attack.run, self.target);
+        let run = attack.run;
         let task = self.runtime.spawn(async move { timeout(limit, repeat(run, target)).await });
         let answers = self.runtime.block_on(task)?;
         let pair = self.pair.end();

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::verdict::Usage;
+use super::{Target, verdict::Usage};
 use crate::server::Server;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -29,7 +29,6 @@ pub(super) const ORIGIN: &str = "https://app.example";
 
 /// What is attacked: the defaults, but with deadlines that a short run can wait for.
 const CONFIG: &str = r#"
-[client]
 allow_anonymous_connect_without_token = true
 allowed_origins = ["https://app.example", "https://*.app.example"]
 ping_interval = "2s"
@@ -52,10 +51,20 @@ allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
 allow_publish_for_client = true
 allow_publish_for_anonymous = true
+allow_user_limited_channels = true
 
 [[channel.namespaces]]
 name = "closed"
 "#;
+
+/// What an arena's server has beside the usual configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ground {
+    /// Lines of `[client]`.
+    pub(super) client: &'static str,
+    /// Lines with tables of their own.
+    pub(super) tables: &'static str,
+}
 
 /// How often the process is looked at.
 const LOOK: Duration = Duration::from_millis(40);
@@ -79,14 +88,15 @@ pub(super) struct Watch {
 }
 
 impl Arena {
-    /// Starts the server with the usual configuration and more lines of it; `name` is that of its files in `directory`.
+    /// Starts the server with the usual configuration and more; `name` is that of its files in `directory`.
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub(super) fn start(binary: &Path, directory: &Path, name: &str, more: &str) -> Result<Self> {
+    pub(super) fn start(binary: &Path, directory: &Path, name: &str, ground: Ground) -> Result<Self> {
         let config = directory.join(format!("{name}.toml"));
-        fs::write(&config, format!("{CONFIG}{more}"))
+        let Ground { client, tables } = ground;
+        fs::write(&config, format!("[client]\n{client}{CONFIG}{tables}"))
             .with_context(|| format!("cannot write {}", config.display()))?;
         let config = config.to_str().context("the path of the target directory is no UTF-8")?;
         let log = directory.join(format!("{name}.log"));
@@ -150,7 +160,7 @@ impl Arena {
     ///
     /// When `/metrics` does not answer or does not tell it.
     pub(super) fn metric(&self, name: &str) -> Result<u64> {
-        metric(self.address(), name)
+        metric_in(&get(self.address(), "/metrics")?, name)
     }
 
     /// Ends the server with SIGTERM.
@@ -170,8 +180,11 @@ impl Arena {
 /// # Errors
 ///
 /// When `/metrics` does not answer or does not tell it.
-pub(super) fn metric(address: SocketAddr, name: &str) -> Result<u64> {
-    let page = get(address, "/metrics")?;
+pub(super) fn metric(target: Target, name: &str) -> Result<u64> {
+    metric_in(&get(target.address, "/metrics")?, name)
+}
+
+fn metric_in(page: &str, name: &str) -> Result<u64> {
     let value = |line: &str| {
         let rest = line.strip_prefix(name)?;
         let is_it = rest.starts_with([' ', '{']);

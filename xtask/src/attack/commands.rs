@@ -179,10 +179,7 @@ pub(super) async fn subscribes(target: Target) -> Result<Answers> {
     }
     // The pair has one, too.
     let most = (CLIENTS * LIMIT + 1) as u64;
-    answers.hold(
-        "no client has more than it may",
-        arena::metric(target.address, "throng_subscriptions")? <= most,
-    );
+    answers.hold("no client has more than it may", arena::metric(target, "throng_subscriptions")? <= most);
     Ok(answers)
 }
 

@@ -100,7 +100,7 @@ pub(super) async fn trickle(target: Target) -> Result<Answers> {
 }
 
 /// Sends single bytes until the connection takes no more of them.
-async fn drip(raw: &mut Raw, bytes: &[u8], pause: Duration) {
+pub(super) async fn drip(raw: &mut Raw, bytes: &[u8], pause: Duration) {
     for byte in bytes {
         if raw.send(&[*byte]).await.is_err() {
             return;

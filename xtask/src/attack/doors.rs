@@ -34,7 +34,7 @@ pub(super) async fn origins(target: Target) -> Result<Answers> {
         "*",
     ];
     let right = [ORIGIN, "HTTPS://APP.EXAMPLE", "https://a.app.example", "https://a.b.app.example"];
-    let before = arena::metric(target.address, FORBIDDEN)?;
+    let before = arena::metric(target, FORBIDDEN)?;
     let mut answers = Answers::default();
     for path in ["/connection/websocket", "/relay/origins", "/echo", "/"] {
         for origin in wrong {
@@ -46,7 +46,7 @@ pub(super) async fn origins(target: Target) -> Result<Answers> {
             answers.expect(&format!("the origin {origin:?}"), &[Seen::Status(101)], seen);
         }
     }
-    let counted = arena::metric(target.address, FORBIDDEN)? - before;
+    let counted = arena::metric(target, FORBIDDEN)? - before;
     answers.hold("every wrong origin is counted", counted == 4 * wrong.len() as u64);
     Ok(answers)
 }

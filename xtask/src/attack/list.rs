@@ -1,9 +1,11 @@
 //! All attacks, with what each may cost the server.
 
 use super::{
-    Attack, AttackStage, commands,
+    Attack, AttackStage, addresses,
+    arena::Ground,
+    commands,
     crowd::{self, CROWD},
-    doors, frames, readers, requests, tokens,
+    doors, frames, proxies, readers, requests, tokens,
     verdict::Bounds,
 };
 
@@ -12,8 +14,10 @@ const FEW: Bounds = Bounds { rss_mib: 16, descriptors: 64 };
 
 /// The servers that are attacked, and the attacks in their order.
 pub(super) const STAGES: &[AttackStage] = &[
-    AttackStage { name: "open", config: "", attacks: OPEN },
-    AttackStage { name: "keys", config: tokens::CONFIG, attacks: KEYS },
+    AttackStage { name: "open", ground: Ground { client: "", tables: "" }, attacks: OPEN },
+    AttackStage { name: "keys", ground: Ground { client: "", tables: tokens::CONFIG }, attacks: KEYS },
+    AttackStage { name: "addresses", ground: addresses::GROUND, attacks: ADDRESSES },
+    AttackStage { name: "proxies", ground: proxies::GROUND, attacks: PROXIES },
 ];
 
 /// On a server that lets anybody in.
@@ -161,3 +165,39 @@ const KEYS: &[Attack] = &[
         run: |target| Box::pin(tokens::relay(target)),
     },
 ];
+
+/// On a server that limits what comes from one address, loopback included, and has a proxy that speaks HTTP.
+const ADDRESSES: &[Attack] = &[
+    Attack {
+        name: "address_crowd",
+        what: "one address that takes all the room",
+        bounds: Bounds { rss_mib: 16, descriptors: addresses::SEATS as u64 + 80 },
+        run: |target| Box::pin(addresses::crowd(target)),
+    },
+    Attack {
+        name: "address_rate",
+        what: "one address that comes and goes without end",
+        bounds: FEW,
+        run: |target| Box::pin(addresses::rate(target)),
+    },
+    Attack {
+        name: "address_failures",
+        what: "one address whose handshakes fail",
+        bounds: FEW,
+        run: |target| Box::pin(addresses::failures(target)),
+    },
+    Attack {
+        name: "forwarded",
+        what: "X-Forwarded-For from strangers, and malformed from a proxy",
+        bounds: Bounds { rss_mib: 16, descriptors: 200 },
+        run: |target| Box::pin(proxies::forwarded(target)),
+    },
+];
+
+/// On a server whose proxy speaks the PROXY protocol.
+const PROXIES: &[Attack] = &[Attack {
+    name: "proxy_headers",
+    what: "PROXY headers from strangers, and malformed, huge and slow from a proxy",
+    bounds: Bounds { rss_mib: 16, descriptors: 300 },
+    run: |target| Box::pin(proxies::headers(target)),
+}];

@@ -14,12 +14,15 @@ use tokio::runtime::Runtime;
 use super::{
     Row, Target,
     answers::Answers,
-    arena::Arena,
+    arena::{Arena, Ground},
     raw::{self, Raw},
     verdict::Complaint,
 };
 
 pub(super) const NAME: &str = "log_injection";
+
+const TEXT: &str = "\n[log]\nlevel = \"debug\"\nformat = \"text\"\n";
+const JSON: &str = "\n[log]\nlevel = \"debug\"\nformat = \"json\"\n";
 
 /// Begins what an attacker would like to see as a line of its own.
 const FORGED: &str = "9999-01-01T00:00:00Z  INFO forged";
@@ -32,9 +35,11 @@ const FORGED: &str = "9999-01-01T00:00:00Z  INFO forged";
 pub(super) fn attack(binary: &'static Path, directory: &Path, runtime: &Runtime) -> Result<Row> {
     let began = Instant::now();
     let mut answers = Answers::default();
-    for (name, check) in [("text", check_text as fn(&str) -> Result<(), String>), ("json", check_json)] {
-        let more = format!("\n[log]\nlevel = \"debug\"\nformat = \"{name}\"\n");
-        let arena = Arena::start(binary, directory, &format!("log-{name}"), &more)?;
+    for (name, tables, check) in
+        [("text", TEXT, check_text as fn(&str) -> Result<(), String>), ("json", JSON, check_json)]
+    {
+        let ground = Ground { tables, ..Ground::default() };
+        let arena = Arena::start(binary, directory, &format!("log-{name}"), ground)?;
         let target = Target { address: arena.address(), binary, seed: 0, length: Duration::ZERO };
         runtime.block_on(inject(target))?;
         let log = arena.log.clone();

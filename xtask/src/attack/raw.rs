@@ -1,6 +1,9 @@
 //! A client that sends whatever it is told to, byte by byte.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Buf, Bytes, BytesMut};
@@ -41,6 +44,15 @@ impl Raw {
     pub(super) async fn connect(address: SocketAddr) -> Result<Self> {
         let socket =
             timeout(PATIENCE, TcpStream::connect(address)).await.context("no connection in time")??;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, unread: BytesMut::new() })
+    }
+
+    /// Connects from this address, and says nothing.
+    pub(super) async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let socket = timeout(PATIENCE, socket.connect(address)).await.context("no connection in time")??;
         socket.set_nodelay(true)?;
         Ok(Self { socket, unread: BytesMut::new() })
     }

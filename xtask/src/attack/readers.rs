@@ -24,8 +24,8 @@ const HEARD: usize = 4;
 
 /// Subscribers that never read, while somebody publishes all the time.
 pub(super) async fn never_read(target: Target) -> Result<Answers> {
-    let before = arena::metric(target.address, SLOW)?;
-    let connections = arena::metric(target.address, CONNECTIONS)?;
+    let before = arena::metric(target, SLOW)?;
+    let connections = arena::metric(target, CONNECTIONS)?;
     let mut readers = Vec::new();
     for reader in many(READERS, READERS, |_| subscriber(target)).await {
         readers.push(reader?);
@@ -38,11 +38,11 @@ pub(super) async fn never_read(target: Target) -> Result<Answers> {
         publisher.send(&raw::command(Format::Json, id, request.into())).await?;
         let seen = publisher.reply(Format::Json).await;
         answers.expect("a publication to those who do not read", &[Seen::Granted, Seen::Error(111)], seen);
-        if id % 16 == 0 && arena::metric(target.address, SLOW)? >= before + READERS as u64 {
+        if id % 16 == 0 && arena::metric(target, SLOW)? >= before + READERS as u64 {
             break;
         }
     }
-    let gone = arena::metric(target.address, SLOW)? - before;
+    let gone = arena::metric(target, SLOW)? - before;
     answers.hold("whoever does not read is disconnected as slow", gone == READERS as u64);
     for mut reader in readers.into_iter().take(HEARD) {
         let seen = reader.ending().await;
@@ -50,10 +50,10 @@ pub(super) async fn never_read(target: Target) -> Result<Answers> {
     }
     drop(publisher);
     let deadline = Instant::now() + PATIENCE;
-    while arena::metric(target.address, CONNECTIONS)? > connections && Instant::now() < deadline {
+    while arena::metric(target, CONNECTIONS)? > connections && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
-    answers.hold("the readers are gone", arena::metric(target.address, CONNECTIONS)? <= connections);
+    answers.hold("the readers are gone", arena::metric(target, CONNECTIONS)? <= connections);
     Ok(answers)
 }
 
