@@ -6,6 +6,8 @@
 //!   It recovers what was missed ([`SubscribeOptions`]), reads the past ([`history`](Client::history)), asks who is there
 //!   ([`presence`](Client::presence)), calls the application ([`rpc`](Client::rpc)), and follows what the server
 //!   subscribes it to ([`ServerEvents`]).
+//! - [`Pool`] keeps several connections to one or several servers: for one holder at a time, or shared by channels that are
+//!   spread over them.
 //! - [`RelayClient`] sends and receives bare text and binary messages, for `/relay/{room}` of throng and for any other
 //!   WebSocket server.
 //!
@@ -107,6 +109,7 @@ mod endpoint;
 mod error;
 mod mailbox;
 mod options;
+mod pool;
 mod relay;
 mod send_queue;
 mod server_events;
@@ -130,6 +133,9 @@ pub use self::{
     endpoint::{Endpoint, EndpointError},
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
     mailbox::QueueBounds,
+    pool::{
+        ClosedCounts, Pool, PoolBuilder, PoolError, PoolStats, PoolSubscription, PooledClient, SharedClient,
+    },
     relay::{CloseError, RelayBuilder, RelayClient, RelayEvent, RelayMessage, RelaySender, SendError},
     send_queue::{SendQueue, WhenFull},
     server_events::{ServerEvent, ServerEvents},

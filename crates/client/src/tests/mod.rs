@@ -2,6 +2,8 @@
 //! takes it exactly.
 
 mod client;
+mod pool;
+mod pool_cancellation;
 mod publish;
 mod relay;
 mod requests;
