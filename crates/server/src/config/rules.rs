@@ -172,6 +172,14 @@ fn proxy(settings: &Settings, refuse: &mut impl FnMut(&str, Option<&str>, Proble
         }
         (ProxyProtocol::Forwarded | ProxyProtocol::XForwardedFor | ProxyProtocol::Proxy, false) => {}
     }
+    let is_named = !settings.client.user_id_http_header.is_empty();
+    if is_named && proxy.protocol == ProxyProtocol::None && !settings.listens_on_loopback() {
+        let rule = "would be believed from everybody who connects, for no proxies are known";
+        let remedy =
+            "set http_server.proxy.protocol and http_server.proxy.trusted_networks, or listen on 127.0.0.1";
+        let problem = Problem::Contradiction { rule, remedy };
+        refuse("client.user_id_http_header", Some(protocol), problem);
+    }
 }
 
 /// The endpoint that a path equals, contains or lies below.
@@ -339,6 +347,24 @@ mod tests {
             unused(settings);
         };
         assert_eq!(broken_keys(both), [""; 0]);
+    }
+
+    #[test]
+    fn users_are_named_by_known_proxies_only() {
+        let named = |settings: &mut Settings| {
+            settings.http_server.address = Ipv4Addr::UNSPECIFIED.into();
+            settings.client.token.hmac_secret_key = "secret".into();
+            settings.client.user_id_http_header = "X-User-Id".into();
+        };
+        assert_eq!(broken_keys(named), ["client.user_id_http_header"]);
+        let behind = |settings: &mut Settings| {
+            named(settings);
+            settings.http_server.proxy.protocol = ProxyProtocol::XForwardedFor;
+            settings.http_server.proxy.trusted_networks = vec!["10.0.0.0/8".parse().unwrap()];
+        };
+        assert_eq!(broken_keys(behind), [""; 0]);
+        let local = |settings: &mut Settings| settings.client.user_id_http_header = "X-User-Id".into();
+        assert_eq!(broken_keys(local), [""; 0]);
     }
 
     #[test]

@@ -120,13 +120,19 @@ impl Pem {
     /// The text, if it is there itself.
     pub(crate) fn inline(&self) -> Option<Vec<u8>> {
         const BEGIN: &str = "-----BEGIN ";
+        /// Keys and certificates in DER begin so.
+        const DER: u8 = 0x30;
+        /// No key is shorter; a path may be.
+        const SHORTEST: usize = 32;
 
-        if self.0.contains(BEGIN) {
+        // No path has several lines. What should be a key and is none, is not shown either.
+        if self.0.contains(BEGIN) || self.0.trim().contains('\n') {
             return Some(self.0.clone().into_bytes());
         }
         let bare: Vec<u8> = self.0.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let decoded = BASE64_STANDARD.decode(bare).ok()?;
-        str::from_utf8(&decoded).is_ok_and(|text| text.contains(BEGIN)).then_some(decoded)
+        let is_pem = str::from_utf8(&decoded).is_ok_and(|text| text.contains(BEGIN));
+        (is_pem || (decoded.len() >= SHORTEST && decoded[0] == DER)).then_some(decoded)
     }
 
     /// What it is called in messages.
@@ -258,6 +264,19 @@ mod tests {
         assert!(!shown.contains("hush") && !shown.contains(&encoded), "{shown}");
         let faults = load("[http_server.tls]\nkey_pem = ['hush']\n").unwrap_err();
         assert!(faults.starts_with("throng.toml:2: http_server.tls.key_pem: ") && !faults.contains("hush"));
+        // What was meant to be a key: without its first line, or the bytes alone.
+        let bare = BASE64_STANDARD.encode([&[0x30, 46], &b"hush"[..], &[0; 42]].concat());
+        for meant in [&bare, "hush\n-----END PRIVATE KEY-----"] {
+            let text = format!("[http_server.tls]\ncert_pem = 'a.pem'\nkey_pem = '''{meant}'''\n");
+            let shown =
+                load(&text).map(|loaded| format!("{:?}{}", loaded.settings(), loaded.to_toml())).unwrap();
+            assert!(!shown.contains("hush") && !shown.contains(&bare), "{shown}");
+            let faults = load(&format!("{text}enabled = true\n")).unwrap_err();
+            assert!(
+                faults.contains("key_pem") && !faults.contains("hush") && !faults.contains(&bare),
+                "{faults}"
+            );
+        }
     }
 
     #[test]
