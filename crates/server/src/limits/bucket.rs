@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// How much may pass: so much in a second, and so much at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
@@ -46,6 +48,14 @@ impl Rate {
     pub fn fill_time(&self) -> u32 {
         (self.burst * 1_000).div_ceil(self.per_second)
     }
+}
+
+/// A time since any fixed moment as buckets count it: in milliseconds that begin anew at 2³².
+#[must_use]
+pub const fn ticks(time: Duration) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it begins anew, as it says")]
+    let ticks = time.as_millis() as u32;
+    ticks
 }
 
 impl Bucket {

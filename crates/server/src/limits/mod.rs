@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use throng_protocol::ChannelName;
 use tokio::time::Instant;
 
-pub use bucket::{Bucket, Rate};
+pub use bucket::{Bucket, Rate, ticks};
 pub(crate) use limit::{Limit, Operation};
 pub(crate) use meter::Meter;
 
@@ -117,10 +117,7 @@ impl Limits {
         allowed
     }
 
-    /// Milliseconds since the start; they begin anew after 49 days, which buckets know.
     fn now(&self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "it begins anew, as it says")]
-        let now = self.start.elapsed().as_millis() as u32;
-        now
+        ticks(self.start.elapsed())
     }
 }

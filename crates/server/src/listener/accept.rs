@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Admission;
-use super::addresses::{Allowance, Rate};
 use super::admission::{Refusal, Seat};
 use super::guest::Guest;
 use super::handshake::{Refused, crowded};
@@ -27,6 +26,7 @@ use super::proxy::{self, Proxies};
 use super::visit::{Ended, attend, part};
 use crate::config::{AllowedOrigins, Proxy};
 use crate::http::{Api, Serves};
+use crate::limits::{Bucket, Rate, ticks};
 use crate::memory::Crowd;
 use crate::metrics::Handshake;
 use crate::node::Node;
@@ -43,7 +43,7 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Log lines about refused clients: so many in a second, and so many at once. Whoever wants to fill the disk gets no further.
-const TELLING: [usize; 2] = [5, 50];
+const TELLING: [u32; 2] = [5, 50];
 
 /// An address that is listened to.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(super) struct Front {
     tls: Option<Arc<Keeper>>,
     refusals: Semaphore,
     crowd: Crowd,
-    told: (Rate, Mutex<Allowance>),
+    told: (Rate, Mutex<Bucket>),
     since: Instant,
     stop: CancellationToken,
 }
@@ -129,7 +129,7 @@ impl Front {
             tls: tls.clone(),
             refusals: Semaphore::new(REFUSALS),
             crowd: Crowd::default(),
-            told: (telling, Mutex::new(telling.full(Duration::ZERO))),
+            told: (telling, Mutex::new(Bucket::full(&telling, 0))),
             since: Instant::now(),
             stop,
             node,
@@ -161,7 +161,7 @@ impl Front {
 
     /// Whether there may be one more log line about a refused client.
     pub(super) fn may_tell(&self) -> bool {
-        self.told.0.take(&mut self.told.1.lock(), self.since.elapsed())
+        self.told.1.lock().take(&self.told.0, 1, ticks(self.since.elapsed()))
     }
 
     async fn serve(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr) {

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use throng_registry::ShardId;
 use tokio::time::Instant;
 
-use super::addresses::{Addresses, Allowance, Hasty, Rate};
+use super::addresses::{Addresses, Hasty, rate};
 use crate::config::Settings;
+use crate::limits::{Bucket, Rate, ticks};
 
 /// Who may take a connection: so many in all, so many per address, so fast. Also counts how many each shard was given.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Admission {
     /// `None` where everybody is known, and addresses have no limits.
     addresses: Option<AddressLimits>,
     /// How many may be upgraded in a second.
-    upgrades: Option<(Rate, Mutex<Allowance>)>,
+    upgrades: Option<(Rate, Mutex<Bucket>)>,
     since: Instant,
     shards: Box<[AtomicUsize]>,
 }
@@ -52,7 +53,7 @@ impl Admission {
     pub(crate) fn new(settings: &Settings, limit: usize) -> Self {
         let client = &settings.client;
         let since = Instant::now();
-        let rate = client.connection_rate_limit.map(|limit| Rate::new(limit, limit));
+        let upgrades = client.connection_rate_limit.map(|limit| rate(limit, limit));
         Self {
             taken: AtomicUsize::new(0),
             limit,
@@ -62,7 +63,7 @@ impl Admission {
                 limit_loopback: client.address_limit_includes_loopback,
                 known: Addresses::new(client),
             }),
-            upgrades: rate.map(|rate| (rate, Mutex::new(rate.full(Duration::ZERO)))),
+            upgrades: upgrades.map(|rate| (rate, Mutex::new(Bucket::full(&rate, 0)))),
             since,
             shards: (0..settings.shards.count).map(|_| AtomicUsize::new(0)).collect(),
         }
@@ -94,8 +95,8 @@ impl Admission {
 
     /// Whether one more connection may be upgraded now, which is counted then.
     pub(crate) fn may_upgrade(&self) -> bool {
-        let Some((rate, allowance)) = &self.upgrades else { return true };
-        rate.take(&mut allowance.lock(), self.since.elapsed())
+        let Some((rate, bucket)) = &self.upgrades else { return true };
+        bucket.lock().take(rate, 1, ticks(self.since.elapsed()))
     }
 
     /// Notes that a handshake of the address has failed.
