@@ -227,6 +227,18 @@ impl<A> ShardTable<A> {
         self.clients.iter().map(|(key, client)| Slot { index: index(key), generation: client.generation })
     }
 
+    /// The clients in some places, in no order, and where to go on, if there is more: for those who look at all in several turns.
+    /// Whoever comes meanwhile may be left out.
+    pub fn slots_from(&self, place: usize, places: usize) -> (Vec<Slot>, Option<usize>) {
+        let end = place.saturating_add(places);
+        let slot = |key| {
+            let client = self.clients.get(key)?;
+            Some(Slot { index: index(key), generation: client.generation })
+        };
+        let most = self.clients.capacity();
+        ((place..end.min(most)).filter_map(slot).collect(), (end < most).then_some(end))
+    }
+
     /// How many clients, channels and subscriptions the shard has.
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.clients.len(), self.channels.len(), self.subscriptions)

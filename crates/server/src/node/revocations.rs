@@ -10,7 +10,7 @@ use throng_registry::{Fanout, ShardId, Slot};
 use super::Node;
 use crate::auth::Credential;
 use crate::metrics::{Number, Page};
-use crate::shard::ShardCommand;
+use crate::shard::{ShardCommand, Whom};
 
 /// Why something was not revoked, or not pardoned, as was asked.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -194,17 +194,17 @@ fn is_named(subject: &Subject) -> bool {
 /// Tells the shards whom a revocation may mean: of a user's, only those that have clients of the user.
 pub(super) fn tell_shards(fanout: &Fanout<ShardCommand>, revocation: &Revocation) {
     let revocation = Arc::new(revocation.clone());
-    let tell = |shard, slots| {
+    let tell = |shard, whom| {
         let revocation = Arc::clone(&revocation);
-        fanout.queue(shard).control(ShardCommand::Expel { slots, revocation });
+        fanout.queue(shard).control(ShardCommand::Expel { whom, revocation });
     };
     let Some(user) = revocation.subject.user() else {
-        return fanout.shards().for_each(|shard| tell(shard, None));
+        return fanout.shards().for_each(|shard| tell(shard, Whom::ALL));
     };
     let mut by_shard: BTreeMap<usize, (ShardId, Vec<Slot>)> = BTreeMap::new();
     let directory = fanout.directory();
     for key in directory.clients_of(user).into_iter().filter_map(|client| directory.locate(client)) {
         by_shard.entry(key.shard.index()).or_insert_with(|| (key.shard, Vec::new())).1.push(key.slot);
     }
-    by_shard.into_values().for_each(|(shard, slots)| tell(shard, Some(slots)));
+    by_shard.into_values().for_each(|(shard, slots)| tell(shard, Whom::These(slots)));
 }

@@ -2,23 +2,53 @@
 
 use throng_engine::{Revocation, Subject};
 use throng_protocol::{ChannelName, DisconnectCode, UnsubscribeCode};
-use throng_registry::Slot;
+use throng_registry::{ShardTable, Slot};
 
 use super::{Conn, Shard};
 use crate::node::{Addressed, Obeyed, Order};
 
+/// Clients that are looked at in one go. Thousands more wait until others have had their turn.
+pub(super) const SLICE: usize = if cfg!(test) { 2 } else { 4_096 };
+
+/// Among whom those are that a revocation means.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    These(Vec<Slot>),
+    /// Among all, from this place of the table on. Who comes later, to whatever place, is looked at when it comes.
+    From(usize),
+}
+
+impl Whom {
+    pub(crate) const ALL: Self = Self::From(0);
+
+    /// Takes the next slice; what is left, if anything is.
+    fn slice<A>(self, table: &ShardTable<A>) -> (Vec<Slot>, Option<Self>) {
+        match self {
+            Self::These(mut slots) => {
+                let rest = slots.split_off(SLICE.min(slots.len()));
+                (slots, (!rest.is_empty()).then_some(Self::These(rest)))
+            }
+            Self::From(place) => {
+                let (slots, next) = table.slots_from(place, SLICE);
+                (slots, next.map(Self::From))
+            }
+        }
+    }
+}
+
 impl Shard {
-    /// Ends what the revocation means: connections, or subscriptions to a channel. With `slots`, only these are looked at.
-    pub(super) fn expel(&self, slots: Option<Vec<Slot>>, revocation: &Revocation) {
+    /// Ends what the revocation means, connections or subscriptions to a channel, among the next [`SLICE`]. Returns who is left to be
+    /// looked at, if anybody is.
+    pub(super) fn expel(&self, whom: Whom, revocation: &Revocation) -> Option<Whom> {
         let subject = &revocation.subject;
         let counts = &self.node.metrics.revocations;
         let mut table = self.table.borrow_mut();
-        let slots = slots.unwrap_or_else(|| table.slots().collect());
+        let (slots, rest) = whom.slice(&table);
         let channel = match subject {
             // No subscription has a name that is none.
             Subject::Channel { channel, .. } => match channel.parse::<ChannelName>() {
                 Ok(channel) => Some(channel),
-                Err(_) => return,
+                Err(_) => return None,
             },
             Subject::Token(_) | Subject::User(_) | Subject::Issued { .. } | Subject::Blocked(_) => None,
         };
@@ -52,10 +82,9 @@ impl Shard {
             }
             conn.waker.wake_by_ref();
         }
+        rest
     }
-}
 
-impl Shard {
     /// Ends a subscription that was being made while it was revoked. From here on it is found among the subscriptions.
     pub(super) fn keep_out(&self, slot: Slot, channel: &ChannelName) {
         let mut table = self.table.borrow_mut();
@@ -90,5 +119,36 @@ fn unsubscribe(conn: &mut Conn, channel: &ChannelName) {
         orders.push_back(Addressed { order, obeyed: Obeyed::by_nobody() });
     } else {
         conn.stop.get_or_insert(DisconnectCode::InsufficientState);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use throng_registry::{OutboxLimits, WireFormat};
+
+    use super::*;
+
+    #[test]
+    fn everybody_is_looked_at_once_and_few_at_a_time() {
+        let mut table = ShardTable::new(OutboxLimits::default());
+        let slots: Vec<_> = (0..10 * SLICE).map(|_| table.insert(WireFormat::Json, ())).collect();
+        slots.iter().skip(1).step_by(3).for_each(|slot| drop(table.remove(*slot)));
+        let here: Vec<_> = table.slots().collect();
+        for whom in [Whom::ALL, Whom::These(here.clone())] {
+            let mut seen = Vec::new();
+            let mut left = Some(whom);
+            while let Some(whom) = left {
+                let (slice, rest) = whom.slice(&table);
+                assert!(slice.len() <= SLICE, "{}", slice.len());
+                seen.extend(slice);
+                left = rest;
+            }
+            assert_eq!(seen.len(), here.len());
+            let places =
+                |slots: &[Slot]| slots.iter().map(|slot| format!("{slot:?}")).collect::<BTreeSet<_>>();
+            assert_eq!(places(&seen), places(&here));
+        }
     }
 }

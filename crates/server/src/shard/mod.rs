@@ -37,6 +37,7 @@ use crate::tls::TlsStream;
 
 use departures::Departure;
 pub(crate) use departures::Member;
+pub(crate) use expel::Whom;
 pub(crate) use subscribe::{Marks, Prepared};
 use timers::Timers;
 pub(crate) use turn::run;
@@ -55,7 +56,7 @@ pub(crate) enum ShardCommand {
     /// Tell for whom most waits.
     Deepest { count: usize, answer: mpsc::Sender<Vec<(ClientId, OutboxDepth)>> },
     /// End what a revocation means, among these clients or among all.
-    Expel { slots: Option<Vec<Slot>>, revocation: Arc<Revocation> },
+    Expel { whom: Whom, revocation: Arc<Revocation> },
     /// Close every client, take no new one, and end when the last has gone.
     Stop,
     /// End now, whoever is left.

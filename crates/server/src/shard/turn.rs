@@ -11,6 +11,7 @@ use throng_registry::{Broadcast, ClientId, OutboxDepth, QueueEntry, ShardId, Slo
 use tokio::time::{Sleep, sleep_until};
 
 use super::departures::see_off_departed;
+use super::expel::SLICE;
 use super::positions::check_positions;
 use super::{Conn, Shard, ShardCommand, now};
 use crate::listener::RELAY_NAMESPACE;
@@ -67,8 +68,10 @@ impl Turns {
     /// One turn: what the queue holds goes to the outboxes, then every client with something to write is written once.
     fn turn(&mut self, shard: &Rc<Shard>) {
         let queue = shard.node.fanout().queue(shard.id);
-        if self.pending.is_empty() {
-            queue.drain(TURN_ENTRIES, &mut self.pending);
+        // Beside the rest of long work others go on.
+        let is_long = |entry: &Entry| matches!(entry, QueueEntry::Control(ShardCommand::Expel { .. }));
+        if self.pending.iter().all(is_long) {
+            queue.drain(TURN_ENTRIES.saturating_sub(self.pending.len()), &mut self.pending);
         }
         let mut deliveries = 0;
         while deliveries < TURN_DELIVERIES
@@ -78,7 +81,7 @@ impl Turns {
                 QueueEntry::Broadcast(broadcast) => {
                     deliveries += shard.table.borrow_mut().deliver(&broadcast);
                 }
-                QueueEntry::Control(command) => self.obey(shard, command),
+                QueueEntry::Control(command) => deliveries += self.obey(shard, command),
             }
         }
         shard.fire_timers();
@@ -99,8 +102,16 @@ impl Turns {
         }
     }
 
-    fn obey(&mut self, shard: &Rc<Shard>, command: ShardCommand) {
+    /// Returns how much work it was, in deliveries, where it was much.
+    fn obey(&mut self, shard: &Rc<Shard>, command: ShardCommand) -> usize {
         match command {
+            ShardCommand::Expel { whom, revocation } => {
+                if let Some(whom) = shard.expel(whom, &revocation) {
+                    let rest = ShardCommand::Expel { whom, revocation };
+                    self.pending.push_back(QueueEntry::Control(rest));
+                }
+                return SLICE;
+            }
             // A connection that comes too late is dropped, which closes it; its client will try elsewhere.
             ShardCommand::Open(..) if shard.stopping.get() => {}
             ShardCommand::Open(stream, opening) => transport::open(shard, stream, *opening),
@@ -108,12 +119,12 @@ impl Turns {
             // Whoever asked may have given up.
             ShardCommand::Channels { wanted, answer } => drop(answer.try_send(shard.channels(&*wanted))),
             ShardCommand::Deepest { count, answer } => drop(answer.try_send(shard.deepest(count))),
-            ShardCommand::Expel { slots, revocation } => shard.expel(slots, &revocation),
             ShardCommand::Stop => shard.stop(),
             ShardCommand::Cut => self.cut = true,
             #[cfg(test)]
             ShardCommand::Fail => panic!("as the test asked"),
         }
+        0
     }
 }
 

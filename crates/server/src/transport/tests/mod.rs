@@ -2,6 +2,7 @@
 
 mod busy;
 mod expiry;
+mod revocation;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
