@@ -16,9 +16,10 @@ pub mod tools;
 mod values;
 mod verify;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::config::{Settings, Token};
 use crate::metrics::{Number, Page};
@@ -31,6 +32,10 @@ pub(crate) use keys::{Family, Key};
 pub(crate) use template::{Template, TemplateError};
 
 use verify::Verifier;
+
+/// Time that the check of a token may take: all attempts to fetch its key fit in, and it ends before a client that has not yet
+/// connected is stale.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The verifiers of connection and subscription tokens.
 #[derive(Debug, Default)]
@@ -134,7 +139,7 @@ impl Tokens {
     /// [`TokenError`]; its text is for the log and never repeats the token.
     pub(crate) async fn connection(&self, token: &str) -> Result<ConnectionToken, TokenError> {
         let Some((configured, verifier)) = self.verifier(false) else { return Err(NO_KEY) };
-        configured.count(verifier.connection(token, now(), &configured.runtime).await)
+        configured.count(in_time(verifier.connection(token, now(), &configured.runtime)).await)
     }
 
     /// Verifies a subscription token in the same way. Whether it is for this user, channel and client is the session's to see.
@@ -144,7 +149,7 @@ impl Tokens {
     /// [`TokenError`].
     pub(crate) async fn subscription(&self, token: &str) -> Result<SubscriptionToken, TokenError> {
         let Some((configured, verifier)) = self.verifier(true) else { return Err(NO_KEY) };
-        configured.count(verifier.subscription(token, now(), &configured.runtime).await)
+        configured.count(in_time(verifier.subscription(token, now(), &configured.runtime)).await)
     }
 
     fn verifier(&self, of_subscriptions: bool) -> Option<(&Configured, &Verifier)> {
@@ -191,6 +196,11 @@ impl Configured {
         self.counts[Outcome::of(&result) as usize].add(1);
         result
     }
+}
+
+/// Bounds the time that a check may take, whatever it waits for: keys that others fetch too, or a runtime that is behind.
+async fn in_time<T>(check: impl Future<Output = Result<T, TokenError>>) -> Result<T, TokenError> {
+    timeout(PATIENCE, check).await.unwrap_or(Err(TokenError::Unavailable("the check took too long".into())))
 }
 
 /// Says what can be configured and hardly be meant.

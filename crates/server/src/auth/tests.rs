@@ -56,6 +56,20 @@ fn signed_text(payload: &str) -> String {
     format!("{message}.{}", encode(signature.as_ref()))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_check_that_does_not_end_is_given_up() {
+    let pair = key_pair(KeyPairKind::P256).unwrap();
+    let mut settings = Settings::default();
+    settings.client.token.ecdsa_public_key = pair.public.clone();
+    // Nobody drives it: whatever is to be done there is never done.
+    let stuck = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let tokens = Tokens::new(&settings, stuck.handle().clone()).unwrap();
+    let token = Signer::pem(&pair.private).unwrap().sign(&json!({"sub": "42"})).unwrap();
+    let outcome = timeout(2 * PATIENCE, tokens.connection(&token)).await.expect("it ends by itself");
+    assert!(matches!(outcome, Err(TokenError::Unavailable(_))), "{outcome:?}");
+    stuck.shutdown_background();
+}
+
 #[tokio::test]
 async fn every_algorithm_is_checked_with_its_own_key_and_with_no_other() {
     let kinds = [KeyPairKind::Rsa, KeyPairKind::P256, KeyPairKind::P384, KeyPairKind::Ed25519];
@@ -142,7 +156,7 @@ async fn times_are_kept_with_the_leeway_that_is_configured() {
     let strict = hmac();
     let lenient = with(|token| {
         token.hmac_secret_key = SECRET.into();
-        token.leeway = std::time::Duration::from_secs(30);
+        token.leeway = Duration::from_secs(30);
     });
     for (claims, by_strict, by_lenient) in [
         (json!({}), true, true),

@@ -86,7 +86,7 @@ fn claims_make_sense(claims: &[u8], user: &str, subscription: bool) {
 fn verifiers() -> &'static Verifiers {
     static VERIFIERS: OnceLock<Verifiers> = OnceLock::new();
     VERIFIERS.get_or_init(|| {
-        let runtime = Builder::new_current_thread().build().expect("a runtime can be made");
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
         let mut settings = Settings::default();
         settings.client.token.hmac_secret_key = SECRET.to_owned();
         let strict = Tokens::new(&settings, runtime.handle().clone()).expect("the settings are good");
