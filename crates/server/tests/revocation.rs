@@ -14,6 +14,8 @@ use support::{Client, TestServer};
 use throng_server::config::Settings;
 use throng_server::handlers::ConnectReply;
 use throng_server::{Server, StartError};
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Error;
 
 const KEY: &str = "s3cret";
 
@@ -297,13 +299,33 @@ async fn a_token_is_revoked_by_its_id_wherever_it_is_shown() {
     assert_closed(&mut thief, INVALID_TOKEN).await;
     assert_closed(&mut bare, INVALID_TOKEN).await;
     assert_refused(&server, &stolen, INVALID_TOKEN).await;
-    let mut again = server.client(&format!("/relay/lobby?token={stolen}")).await;
-    assert_closed(&mut again, INVALID_TOKEN).await;
+    assert_eq!(upgrade(&server, &format!("/relay/lobby?token={stolen}")).await, 401);
     // Nor does it prolong a connection that came with another.
     ann.send(json!({"id": 2, "refresh": {"token": stolen}}).to_string()).await;
     assert_closed(&mut ann, INVALID_TOKEN).await;
     let ann = connect(&server, &own).await;
     server.stop_with([ann]).await;
+}
+
+/// The answer to a request for a WebSocket.
+async fn upgrade(server: &TestServer, path: &str) -> u16 {
+    match client_async(server.running.url(path), server.tcp().await).await {
+        Ok((_, answer)) => answer.status().as_u16(),
+        Err(Error::Http(answer)) => answer.status().as_u16(),
+        Err(other) => panic!("no answer: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn the_relay_refuses_who_is_blocked_before_the_upgrade() {
+    let server = server().await;
+    assert_eq!(upgrade(&server, "/relay/lobby?token=ann").await, 101);
+    done(&server, "block_user", json!({"user": "ann", "expire_at": in_an_hour()})).await;
+    assert_eq!(upgrade(&server, "/relay/lobby?token=ann").await, 401);
+    assert_eq!(upgrade(&server, "/relay/lobby?token=bob").await, 101);
+    done(&server, "unblock_user", json!({"user": "ann"})).await;
+    assert_eq!(upgrade(&server, "/relay/lobby?token=ann").await, 101);
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -30,8 +30,8 @@ pub(crate) struct Pass {
 ///
 /// # Errors
 ///
-/// The handshake is refused: 401 for a token that is wrong, has expired or is needed, 403 for a room that it does not allow, 503
-/// if it cannot be checked now.
+/// The handshake is refused: 401 for a token that is wrong, has expired, was revoked or is needed, and for a user who is blocked,
+/// 403 for a room that it does not allow, 503 if it cannot be checked now.
 pub(super) async fn pass(
     node: &Node,
     client: ClientId,
@@ -58,6 +58,8 @@ pub(super) async fn pass(
             "permission denied");
         return Err(refused(StatusCode::FORBIDDEN, "the token does not allow this room\n"));
     }
+    // A revocation from here on is noticed when the room is entered.
+    node.admits(&identity.credential).map_err(|_| REVOKED)?;
     Ok(Some(Arc::new(Pass { identity, expires })))
 }
 
@@ -106,6 +108,7 @@ async fn asked(node: &Node, client: ClientId, token: String) -> Result<Grant, Re
 }
 
 const WRONG: Refused = refused(StatusCode::UNAUTHORIZED, "the token is not valid\n");
+const REVOKED: Refused = refused(StatusCode::UNAUTHORIZED, "what was shown does not count any more\n");
 const MISSING: Refused = refused(StatusCode::UNAUTHORIZED, "a token is needed here: ?token=...\n");
 const NOT_NOW: Refused =
     refused(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be checked now; try again\n");
