@@ -234,6 +234,7 @@ pub(crate) fn render(node: &Node) -> String {
     streams(&mut page, node);
     state(&mut page, node);
     node.tokens.render(&mut page);
+    node.rules.counts.render(&mut page);
     door(&mut page, node);
     metrics.revocations.render(&mut page, node.engine_sizes().revocations);
     node.limits.render(&mut page);

@@ -251,3 +251,34 @@ async fn a_connect_handler_decides_for_the_relay_too() {
     let member = server.client("/relay/lobby?token=good").await;
     server.stop_with([member]).await;
 }
+
+#[tokio::test]
+async fn what_is_denied_and_what_is_over_is_counted() {
+    let server = server().await;
+    let denied = async |operation: &str| {
+        let name = format!("throng_permission_denials_total{{operation=\"{operation}\"}}");
+        server.metric(&name).await
+    };
+    let over = async |what: &str| server.metric(&format!("throng_expired_total{{what=\"{what}\"}}")).await;
+    let mut ann = connected(&server, &json!({"sub": "ann"})).await;
+    assert_eq!(subscribe(&mut ann, "news", "").await["error"]["code"], 103);
+    let publish = json!({"id": 3, "publish": {"channel": "news", "data": 1}}).to_string();
+    for _ in 0..2 {
+        assert_eq!(ann.ask(&publish).await["error"]["code"], 103);
+    }
+    let prolong = json!({"id": 4, "sub_refresh": {"channel": "news", "token": "t"}}).to_string();
+    assert_eq!(ann.ask(&prolong).await["error"]["code"], 103);
+    let elsewhere = json!([{"channels": ["relay:other"], "allow": ["sub"]}]);
+    let path = format!("/relay/lobby?token={}", token(&json!({"sub": "bob", "caps": elsewhere})));
+    assert_eq!(refused(&server, &path).await, 403);
+    assert_eq!((denied("subscribe").await, denied("publish").await, denied("history").await), (3, 2, 0));
+    let brief = token(&json!({"sub": "ann", "channel": "$brief", "exp": in_seconds(2)}));
+    assert_eq!(subscribe(&mut ann, "$brief", &brief).await["subscribe"]["expires"], true);
+    assert_eq!(ann.json().await["push"]["unsubscribe"]["code"], 2501);
+    let mut late = connected(&server, &json!({"sub": "cid", "exp": in_seconds(2)})).await;
+    assert_eq!(late.closed().await.0, 3005);
+    let path = format!("/relay/lobby?token={}", token(&json!({"sub": "cid", "exp": in_seconds(2)})));
+    assert_eq!(server.client(&path).await.closed().await.0, 3005);
+    assert_eq!((over("connection").await, over("subscription").await), (2, 1));
+    server.stop_with([ann]).await;
+}

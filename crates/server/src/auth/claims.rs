@@ -100,6 +100,21 @@ pub(crate) enum Operation {
     History,
 }
 
+impl Operation {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 4;
+
+    /// What logs and metrics call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Publish => "publish",
+            Self::Presence => "presence",
+            Self::History => "history",
+        }
+    }
+}
+
 /// Why a token is not accepted. The texts are for the log.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum TokenError {

@@ -54,6 +54,7 @@ pub(super) async fn pass(
     let may_enter =
         identity.capabilities().is_none_or(|able| able.allows(room.as_str(), Operation::Subscribe));
     if !may_enter {
+        node.rules.counts.denied(Operation::Subscribe);
         tracing::debug!(connection = %client, user = ?identity.user, operation = "subscribe", channel = ?room.as_str(),
             "permission denied");
         return Err(refused(StatusCode::FORBIDDEN, "the token does not allow this room\n"));

@@ -48,16 +48,7 @@ impl Feature {
         }
     }
 
-    /// What the log calls it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Presence => "presence",
-            Self::History => "history",
-        }
-    }
-
-    const fn operation(self) -> Operation {
+    pub(super) const fn operation(self) -> Operation {
         match self {
             Self::Publish => Operation::Publish,
             Self::Presence => Operation::Presence,

@@ -103,6 +103,7 @@ impl Session {
         token: ConnectionToken,
     ) -> Result<Box<Welcome>, Refusal> {
         if token.user.is_empty() && !self.rules.anonymous_tokens {
+            tracing::info!(connection = %self.client, operation = "connect", "token refused: it names no user");
             return Err(Refusal::Close(DisconnectCode::PermissionDenied));
         }
         // What the token itself lasts has been checked, with some leeway; its connection may end before.

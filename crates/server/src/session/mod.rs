@@ -2,6 +2,7 @@
 
 mod access;
 mod connect;
+mod counts;
 mod expiry;
 mod heartbeat;
 mod plan;
@@ -19,13 +20,14 @@ use throng_protocol::{
 use throng_registry::ClientId;
 
 pub(crate) use connect::{Grant, Welcome};
+pub(crate) use counts::{Counts, Expired};
 pub(crate) use expiry::{Expiry, ttl};
 pub(crate) use heartbeat::{Beat, Heartbeat, PingStyle};
 pub(crate) use plan::{Plan, Terms};
 pub(crate) use recovery::{Recovered, patched};
 pub(crate) use rules::Rules;
 
-use crate::auth::{Capabilities, Credential};
+use crate::auth::{Capabilities, Credential, Operation};
 use crate::node::Namespace;
 use access::{Feature, Person, Who};
 
@@ -205,9 +207,11 @@ impl Session {
     }
 
     /// Refuses an operation that the client may not do. The client is told no more than that, the log is.
-    pub(crate) fn deny(&self, operation: &'static str, channel: &ChannelName) -> Refusal {
+    pub(crate) fn deny(&self, operation: Operation, channel: &ChannelName) -> Refusal {
+        self.rules.counts.denied(operation);
         let user = self.identity.as_ref().map_or("", |identity| &identity.user);
-        tracing::debug!(connection = %self.client, ?user, operation, channel = ?channel.as_str(), "permission denied");
+        let (operation, channel) = (operation.name(), channel.as_str());
+        tracing::debug!(connection = %self.client, ?user, operation, ?channel, "permission denied");
         ErrorCode::PermissionDenied.into()
     }
 
@@ -234,7 +238,7 @@ impl Session {
         }
         let ask = self.rules.asks.publish;
         if !ask && !access::may(Feature::Publish, namespace, &channel, person) {
-            return Err(self.deny(Feature::Publish.name(), &channel));
+            return Err(self.deny(Operation::Publish, &channel));
         }
         let publication = Publication { data: request.data, key: request.key, ..Publication::default() };
         Ok(Decision::Publish { id, channel, namespace: Arc::clone(namespace), publication, ask })
@@ -268,7 +272,7 @@ impl Session {
             return Err(ErrorCode::NotAvailable.into());
         }
         if !access::may(feature, namespace, &channel, person) {
-            return Err(self.deny(feature.name(), &channel));
+            return Err(self.deny(feature.operation(), &channel));
         }
         Ok(channel)
     }

@@ -10,7 +10,7 @@ use throng_protocol::{
 use super::access::{self, Feature, Person, Who};
 use super::expiry::Expiry;
 use super::{Decision, Judge, Refusal, Session, Subscriptions};
-use crate::auth::Credential;
+use crate::auth::{Credential, Operation};
 use crate::config::RecoveryMode;
 use crate::node::{Namespace, Overrides, ServerSubscription, is_past};
 
@@ -204,10 +204,11 @@ impl Session {
                 return Ok(Decision::Consent { id, request: Box::new(request), judge: Judge::Token });
             }
             // A check that cannot be made is a refusal.
-            return Err(self.deny("subscribe with a token", &channel));
+            tracing::debug!(connection = %self.client, "a subscription token cannot be checked: no key is configured");
+            return Err(self.deny(Operation::Subscribe, &channel));
         }
         if !access::may_subscribe(namespace, &channel, person.who) {
-            return Err(self.deny("subscribe", &channel));
+            return Err(self.deny(Operation::Subscribe, &channel));
         }
         let plan = self.plan_in(channel, namespace, &request, Terms::default())?;
         Ok(Decision::Subscribe { id, plan: Box::new(plan) })

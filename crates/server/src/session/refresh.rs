@@ -8,7 +8,7 @@ use super::access::Person;
 use super::connect::channels_of;
 use super::expiry::Expiry;
 use super::{Decision, Extras, Identity, Refusal, Session, Subscriptions, Terms};
-use crate::auth::{ConnectionToken, SubscriptionToken};
+use crate::auth::{ConnectionToken, Operation, SubscriptionToken};
 use crate::node::is_past;
 
 impl Session {
@@ -33,9 +33,11 @@ impl Session {
         if token.is_empty() {
             return Err(ErrorCode::BadRequest.into());
         }
-        let subscribed =
-            channel.parse().ok().filter(|name: &ChannelName| person.subscriptions.contains(name));
-        let channel = subscribed.ok_or(ErrorCode::PermissionDenied)?;
+        // No subscription has a name that is none.
+        let channel: ChannelName = channel.parse().map_err(|_| ErrorCode::PermissionDenied)?;
+        if !person.subscriptions.contains(&channel) {
+            return Err(self.deny(Operation::Subscribe, &channel));
+        }
         let judge = self.rules.sub_refreshes().ok_or(ErrorCode::NotAvailable)?;
         Ok(Decision::SubRefresh { id, channel, token, judge })
     }
@@ -49,6 +51,7 @@ impl Session {
     pub(crate) fn renew(&mut self, token: ConnectionToken, info: &Payload) -> Result<Arc<Identity>, Refusal> {
         let Some(identity) = &self.identity else { return Err(Refusal::BAD_REQUEST) };
         if token.user != *identity.user {
+            tracing::info!(connection = %self.client, operation = "refresh", "token refused: it is another user's");
             return Err(Refusal::Close(DisconnectCode::InvalidToken));
         }
         if token.expires.is_some_and(is_past) {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Judge;
+use super::{Counts, Judge};
 use crate::config::Settings;
 use crate::handlers::Handlers;
 use crate::node::Namespaces;
@@ -31,6 +31,8 @@ pub(crate) struct Rules {
     /// The name of the RPC method that the server answers by itself.
     pub(super) rpc_ping: Option<String>,
     pub(super) asks: Asks,
+    /// What the sessions have denied, and what of theirs was over.
+    pub(crate) counts: Counts,
 }
 
 /// Which handlers the application has set.
@@ -75,6 +77,7 @@ impl Rules {
                 refresh: set.refresh.is_some(),
                 sub_refresh: set.sub_refresh.is_some(),
             },
+            counts: Counts::default(),
         }
     }
 

@@ -23,6 +23,7 @@ use throng_registry::WireFormat;
 use crate::config::Settings;
 use crate::metrics::Transport;
 use crate::node::{Addressed, Order};
+use crate::session::Expired;
 use crate::shard::{Incoming, Marks, Opening, Route, Shard};
 
 use socket::{Reading, Socket};
@@ -90,7 +91,11 @@ pub(crate) trait Dialogue {
     /// Ends what is over at the moment that [`expiry`](Self::expiry) told: the connection, or some of its subscriptions.
     async fn expire(&mut self, socket: &Socket, now: Instant) -> Option<Farewell> {
         let expired = socket.shard.with_member(socket.slot, |member| member.has_expired(now));
-        expired.unwrap_or_default().then(|| self.farewell(DisconnectCode::Expired))
+        if !expired.unwrap_or_default() {
+            return None;
+        }
+        socket.shard.node.rules.counts.expired(Expired::Connection);
+        Some(self.farewell(DisconnectCode::Expired))
     }
 
     /// Does what is due.

@@ -8,7 +8,7 @@ use throng_protocol::{
 use super::protocol::{Protocol, Replies};
 use super::{Farewell, Socket};
 use crate::node::{Order, ServerSubscription};
-use crate::session::{Expiry, Plan, Refusal, ttl};
+use crate::session::{Expired, Expiry, Plan, Refusal, ttl};
 use crate::shard::{Marks, now};
 
 impl Protocol {
@@ -105,10 +105,13 @@ impl Protocol {
     pub(super) async fn end_expired(&self, socket: &Socket, channels: Vec<ChannelName>) -> Option<Farewell> {
         for channel in channels {
             let marks = socket.shard.table.borrow().marks_of(socket.slot, &channel);
+            let counts = &socket.shard.node.rules.counts;
             if marks.is_some_and(|bits| Marks::from_bits(bits).server_side()) {
+                counts.expired(Expired::Subscription);
                 return Some(DisconnectCode::SubscriptionExpired.into());
             }
             if socket.shard.unsubscribe(socket.slot, &channel).await {
+                counts.expired(Expired::Subscription);
                 let event = Unsubscribe::from(UnsubscribeCode::Expired);
                 self.push(socket, channel.as_str(), event.into());
             }

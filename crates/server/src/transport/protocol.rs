@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::limits::Limit;
 use crate::metrics::Transport;
 use crate::node::Addressed;
-use crate::session::{Beat, Decision, Heartbeat, PingStyle, Session, Subscriptions};
+use crate::session::{Beat, Decision, Expired, Heartbeat, PingStyle, Session, Subscriptions};
 use crate::shard::{Conn, Marks, Shard, now};
 
 /// A client of the Centrifuge protocol: commands in, replies and pushes out.
@@ -230,7 +230,10 @@ impl Dialogue for Protocol {
         });
         match over? {
             Ok(channels) => self.end_expired(socket, channels).await,
-            Err(code) => Some(code.into()),
+            Err(code) => {
+                socket.shard.node.rules.counts.expired(Expired::Connection);
+                Some(code.into())
+            }
         }
     }
 

@@ -89,6 +89,7 @@ impl Dialogue for Relay {
             return Some(TRY_AGAIN_LATER);
         }
         if !self.may_publish() {
+            socket.shard.node.rules.counts.denied(Operation::Publish);
             tracing::debug!(connection = %self.client, operation = "publish", channel = ?self.room.as_str(),
                 "permission denied");
             return Some(NOT_ALLOWED);
