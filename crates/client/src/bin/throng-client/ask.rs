@@ -1,13 +1,14 @@
-//! Questions about a channel: what was published, who is there, how many.
+//! Questions that are answered once: what was published, who is there, how many, what the application says.
 
 use throng_client::{Client, HistoryQuery, StreamPosition};
 
 use crate::{
-    args::{ChannelArguments, ConnectionArguments, HistoryArguments, QueryArguments},
+    args::{ChannelArguments, ConnectionArguments, HistoryArguments, QueryArguments, RpcArguments},
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
     show::{self, Columns},
+    text::json_payload,
 };
 
 /// What is asked.
@@ -18,6 +19,8 @@ pub(crate) enum Question {
     Presence(ChannelArguments),
     /// How many are there?
     Stats(ChannelArguments),
+    /// What does the application say?
+    Rpc(RpcArguments),
 }
 
 /// Asks, prints the answer, and ends.
@@ -39,19 +42,7 @@ pub(crate) async fn run(
 
 async fn ask(client: &Client, question: Question, output: &mut Output) -> Result<(), Failure> {
     match question {
-        Question::History(HistoryArguments { channel: ChannelArguments { channel }, query, positions }) => {
-            let QueryArguments { limit, since, reverse } = query;
-            let query = HistoryQuery { limit, since, reverse };
-            let history = client.history(&channel, query).await;
-            let history = history.map_err(|error| Failure::request(&error, &channel))?;
-            for publication in &history.publications {
-                let epoch = history.position.epoch.clone();
-                let position = StreamPosition { offset: publication.offset, epoch };
-                let columns = Columns { channel: false, position: positions };
-                show::publication(&channel, publication, Some(&position), columns, output)?;
-            }
-            stands(&channel, &history.position, output)?;
-        }
+        Question::History(arguments) => history(client, arguments, output).await?,
         Question::Presence(ChannelArguments { channel }) => {
             let presence = client.presence(&channel).await;
             for info in presence.map_err(|error| Failure::request(&error, &channel))?.values() {
@@ -63,8 +54,40 @@ async fn ask(client: &Client, question: Question, output: &mut Output) -> Result
             let stats = stats.map_err(|error| Failure::request(&error, &channel))?;
             show::stats(&channel, stats.clients, stats.users, output)?;
         }
+        Question::Rpc(RpcArguments { method, data }) => {
+            let data = data.map(|data| json_payload(data.into_bytes())).transpose();
+            let data = data.map_err(|problem| Failure::other(format!("the data is {problem}")))?;
+            let answer = client.rpc(&method, data.unwrap_or_default()).await;
+            show::answer(&method, &answer.map_err(|error| Failure::request(&error, &method))?, output)?;
+        }
     }
     output.flush()
+}
+
+/// Prints the history, page by page if more is wanted than the server gives at once.
+async fn history(client: &Client, arguments: HistoryArguments, output: &mut Output) -> Result<(), Failure> {
+    let HistoryArguments { channel: ChannelArguments { channel }, query, all, positions, format } = arguments;
+    let QueryArguments { limit, since, reverse } = query;
+    let columns = Columns { channel: false, position: positions, format };
+    let mut query = HistoryQuery { limit, since, reverse };
+    loop {
+        let history = client.history(&channel, query.clone()).await;
+        let history = history.map_err(|error| Failure::request(&error, &channel))?;
+        let place = |offset| StreamPosition { offset, epoch: history.position.epoch.clone() };
+        for publication in &history.publications {
+            let position = place(publication.offset);
+            show::publication(&channel, publication, Some(&position), &columns, output)?;
+        }
+        if let Some(limit) = &mut query.limit {
+            let count = u32::try_from(history.publications.len()).unwrap_or(u32::MAX);
+            *limit = limit.saturating_sub(count);
+        }
+        let more_wanted = all || query.limit.is_some_and(|limit| limit > 0);
+        match history.publications.last() {
+            Some(last) if more_wanted => query.since = Some(place(last.offset)),
+            Some(_) | None => return stands(&channel, &history.position, output),
+        }
+    }
 }
 
 /// Says where the stream stands: to programs, and to whoever watches.

@@ -5,9 +5,11 @@ mod args;
 mod ask;
 mod echo;
 mod failure;
+mod format;
 mod input;
 mod interrupt;
 mod output;
+mod pace;
 mod publish;
 mod relay;
 mod show;
@@ -71,6 +73,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<End, Failure> 
         Command::Stats(command) => {
             ask::run(&connection, Question::Stats(command), output, &mut interrupt).await
         }
+        Command::Rpc(command) => ask::run(&connection, Question::Rpc(command), output, &mut interrupt).await,
         Command::Chat(command) => relay::chat(&connection, command, output, &mut interrupt).await,
         Command::Relay(command) => relay::raw(&connection, command, output, &mut interrupt).await,
         Command::Echo(command) => echo::run(&connection, command, output, &mut interrupt).await,

@@ -10,6 +10,7 @@ use crate::{
     input,
     interrupt::Interrupt,
     output::Output,
+    pace::Pace,
     text::json_payload,
 };
 
@@ -53,7 +54,10 @@ pub(crate) async fn run(
     let work = async {
         match arguments.data {
             Some(data) => publish_one(&client, &arguments.channel, data, encoding, output).await,
-            None => publish_lines(&client, &arguments.channel, encoding, output).await,
+            None => {
+                let pace = arguments.rate.map(Pace::new);
+                publish_lines(&client, &arguments.channel, encoding, pace, output).await
+            }
         }
     };
     let end = interrupt.or(work).await;
@@ -82,15 +86,19 @@ async fn publish_lines(
     client: &Client,
     channel: &str,
     encoding: Encoding,
+    pace: Option<Pace>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     if std::io::stdin().is_terminal() {
         output.inform(&format!("every line is published to {channel}; Ctrl-D ends"));
     }
-    let lines = stream::unfold((input::stdin(), 0_u64), |(mut lines, number)| async move {
+    let lines = stream::unfold((input::stdin(), pace, 0_u64), |(mut lines, mut pace, number)| async move {
         let number = number + 1;
         let line = lines.next().await.transpose()?;
-        Some(((number, line), (lines, number)))
+        if let Some(pace) = &mut pace {
+            pace.turn().await;
+        }
+        Some(((number, line), (lines, pace, number)))
     });
     let publications = lines.map(|(number, line)| async move {
         let line = line.map_err(|error| Failure::input(&error))?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use throng_client::{ClientInfo, Payload, Publication, StreamPosition};
 
-use crate::{failure::Failure, output::Output, text::Shown};
+use crate::{failure::Failure, format::Template, output::Output, text::Shown};
 
 /// What happened, as a JSON line. What there is nothing to say of is left out.
 #[derive(Default, Serialize)]
@@ -61,12 +61,14 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Typed<'a>(pub(crate) &'a StreamPosition);
 
 /// How publications are printed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 pub(crate) struct Columns {
     /// The channel comes first.
     pub(crate) channel: bool,
     /// The place in the stream comes before the data.
     pub(crate) position: bool,
+    /// As this line, whatever the columns are.
+    pub(crate) format: Option<Template>,
 }
 
 /// Prints a publication, which stands at this place.
@@ -74,9 +76,12 @@ pub(crate) fn publication(
     channel: &str,
     publication: &Publication,
     position: Option<&StreamPosition>,
-    columns: Columns,
+    columns: &Columns,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    if let Some(format) = &columns.format {
+        return output.line(&format.line(channel, publication, position));
+    }
     let shown = Shown::new(&publication.data);
     if !output.is_json() {
         let mut line = String::new();
@@ -136,6 +141,22 @@ pub(crate) fn stats(channel: &str, clients: u32, users: u32, output: &mut Output
     }
     output.line(&format!("clients\t{clients}"))?;
     output.line(&format!("users\t{users}"))
+}
+
+/// Prints what a method has answered.
+pub(crate) fn answer(method: &str, answer: &Payload, output: &mut Output) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        event: &'static str,
+        method: &'a str,
+        #[serde(flatten)]
+        data: Data,
+    }
+    let shown = Shown::new(answer);
+    if output.is_json() {
+        return output.object(&Answer { event: "rpc", method, data: Data::new(shown)? });
+    }
+    output.line(shown.as_str())
 }
 
 /// Says where a reader stands, so that it can go on from there.

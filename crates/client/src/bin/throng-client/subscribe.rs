@@ -114,7 +114,11 @@ struct Printer {
 
 impl Printer {
     fn new(subscriptions: &[Subscription], arguments: &SubArguments) -> Self {
-        let columns = Columns { channel: subscriptions.len() > 1, position: arguments.positions };
+        let columns = Columns {
+            channel: subscriptions.len() > 1,
+            position: arguments.positions,
+            format: arguments.format.clone(),
+        };
         let position =
             |subscription: &Subscription| Some((subscription.channel().to_owned(), subscription.position()?));
         let positions = subscriptions.iter().filter_map(position).collect();
@@ -172,7 +176,7 @@ impl Printer {
         match event {
             Event::Publication(publication) => {
                 let position = position.filter(|position| position.offset == publication.offset);
-                show::publication(channel, &publication, position, self.columns, output)
+                show::publication(channel, &publication, position, &self.columns, output)
             }
             Event::Gap { since, current } => {
                 output.warn(&format!("{channel}: {}", missing(&since, current.as_ref())));

@@ -180,7 +180,7 @@ fn history(
     let HistoryResult { publications, epoch, offset } = result;
     for publication in publications {
         let position = StreamPosition { offset: publication.offset, epoch: epoch.clone() };
-        let columns = Columns { channel: false, position: positions };
+        let columns = Columns { position: positions, ..Columns::default() };
         // What is not JSON comes as text, and is left so.
         let text = publication.b64data;
         let data = if text.is_empty() { publication.data } else { text.into() };
@@ -191,7 +191,7 @@ fn history(
             tags: publication.tags,
             ..Publication::default()
         };
-        show::publication(channel, &publication, Some(&position), columns, output)?;
+        show::publication(channel, &publication, Some(&position), &columns, output)?;
     }
     ask::stands(channel, &StreamPosition { offset, epoch }, output)
 }
