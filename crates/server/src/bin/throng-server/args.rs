@@ -33,8 +33,8 @@ pub(crate) struct Args {
 
     /// Let clients without a token in although the address can be reached from other machines
     ///
-    /// Without this the server refuses to listen on any address but a loopback one, because nothing is configured that
-    /// says who may connect. The same as allow_anonymous_connect_without_token = true under [client].
+    /// Without this, and without a key for tokens, the server refuses to listen on any address but a loopback one, because nothing
+    /// is configured that says who may connect. The same as allow_anonymous_connect_without_token = true under [client].
     #[arg(long, help_heading = "Connections")]
     allow_anonymous: bool,
 
