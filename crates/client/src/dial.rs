@@ -1,7 +1,7 @@
 use std::{fmt, fmt::Debug, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
 use rustls::ClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -12,7 +12,12 @@ use tokio_tungstenite::{
     tungstenite::{self, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
-use crate::{BuildError, Disconnect, Endpoint, socket::Socket, tls::system_tls_config};
+use crate::{
+    BuildError, Disconnect, Endpoint,
+    proxy::{HttpProxy, open_tunnel},
+    socket::Socket,
+    tls::system_tls_config,
+};
 
 /// Allocated for every connection at once, so small; a larger message grows its own buffer.
 const READ_BUFFER_BYTES: usize = 4 << 10;
@@ -27,35 +32,53 @@ impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static> Io for T {}
 /// Opens the byte stream to an endpoint; TLS comes on top of it.
 pub(crate) type Opener = Arc<dyn Fn(&Endpoint) -> BoxFuture<'static, io::Result<Box<dyn Io>>> + Send + Sync>;
 
-/// All that it takes to open a WebSocket to one endpoint, any number of times.
-pub(crate) struct Dialer {
+/// One server, and the way to it.
+pub(crate) struct Target {
     endpoint: Endpoint,
+    proxy: Option<HttpProxy>,
+    tls: Connector,
+}
+
+/// All that it takes to open a WebSocket to one of several servers, any number of times.
+pub(crate) struct Dialer {
+    /// At least one.
+    targets: Vec<Target>,
+    headers: HeaderMap,
     subprotocol: Option<&'static str>,
     config: WebSocketConfig,
     max_message_bytes: usize,
     timeout: Duration,
-    tls: Connector,
     opener: Opener,
 }
 
-impl Dialer {
-    /// Reads the system's certificate store for a `wss` endpoint, unless `tls` is given.
+impl Target {
+    /// Reads the system's certificate store for the first `wss` endpoint, unless `tls` is given.
     ///
     /// # Errors
     ///
     /// [`BuildError::NoRoots`] and [`BuildError::Tls`].
     pub(crate) fn new(
         endpoint: Endpoint,
+        proxy: Option<HttpProxy>,
+        tls: &mut Option<Arc<ClientConfig>>,
+    ) -> Result<Self, BuildError> {
+        let connector = match tls {
+            _ if !endpoint.is_secure() => Connector::Plain,
+            Some(config) => Connector::Rustls(Arc::clone(config)),
+            None => Connector::Rustls(Arc::clone(tls.insert(system_tls_config()?))),
+        };
+        Ok(Self { endpoint, proxy, tls: connector })
+    }
+}
+
+impl Dialer {
+    pub(crate) fn new(
+        targets: Vec<Target>,
+        headers: HeaderMap,
         subprotocol: Option<&'static str>,
         max_message_bytes: usize,
         timeout: Duration,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Self, BuildError> {
-        let tls = match tls {
-            _ if !endpoint.is_secure() => Connector::Plain,
-            Some(config) => Connector::Rustls(config),
-            None => Connector::Rustls(system_tls_config()?),
-        };
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -64,7 +87,7 @@ impl Dialer {
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
         let opener: Opener = Arc::new(open_tcp);
-        Ok(Self { endpoint, subprotocol, config, max_message_bytes, timeout, tls, opener })
+        Self { targets, headers, subprotocol, config, max_message_bytes, timeout, opener }
     }
 
     /// Runs over something else than TCP.
@@ -73,61 +96,58 @@ impl Dialer {
         Self { opener, ..self }
     }
 
-    /// Opens a WebSocket, within the connect timeout.
+    /// Opens a WebSocket, within the connect timeout. Which server it is to is a matter of `turn`: they are counted
+    /// through again and again.
     ///
     /// # Errors
     ///
     /// What was in the way.
-    pub(crate) async fn dial(&self) -> Result<Socket, Disconnect> {
-        tokio::time::timeout(self.timeout, self.open()).await.unwrap_or_else(|_| {
-            Err(Disconnect::ConnectTimedOut { endpoint: self.endpoint.to_string(), waited: self.timeout })
+    pub(crate) async fn dial(&self, turn: usize) -> Result<Socket, Disconnect> {
+        let target = &self.targets[turn % self.targets.len()];
+        tokio::time::timeout(self.timeout, self.open(target)).await.unwrap_or_else(|_| {
+            Err(Disconnect::ConnectTimedOut { endpoint: target.endpoint.to_string(), waited: self.timeout })
         })
     }
 
-    async fn open(&self) -> Result<Socket, Disconnect> {
-        let stream = (self.opener)(&self.endpoint).await.map_err(|source| Disconnect::Unreachable {
-            endpoint: self.endpoint.to_string(),
-            source: Arc::new(source),
-        })?;
-        let request = self.request().map_err(|error| self.refused(error))?;
+    async fn open(&self, target: &Target) -> Result<Socket, Disconnect> {
+        let stream = self.stream(target).await?;
+        let request = self.request(&target.endpoint).map_err(|error| refused(&target.endpoint, error))?;
         let handshake =
-            client_async_tls_with_config(request, stream, Some(self.config), Some(self.tls.clone()));
-        let (stream, _) = Box::pin(handshake).await.map_err(|error| self.refused(error))?;
+            client_async_tls_with_config(request, stream, Some(self.config), Some(target.tls.clone()));
+        let (stream, _) = Box::pin(handshake).await.map_err(|error| refused(&target.endpoint, error))?;
         Ok(Socket::new(stream, self.max_message_bytes))
     }
 
-    fn request(&self) -> Result<tungstenite::handshake::client::Request, tungstenite::Error> {
-        let mut request = self.endpoint.uri().into_client_request()?;
+    /// A stream of bytes to the server, through its proxy if it has one.
+    async fn stream(&self, target: &Target) -> Result<Box<dyn Io>, Disconnect> {
+        let unreachable = |endpoint, source| Disconnect::Unreachable { endpoint, source: Arc::new(source) };
+        let Some(proxy) = &target.proxy else {
+            let opened = (self.opener)(&target.endpoint).await;
+            return opened.map_err(|source| unreachable(target.endpoint.to_string(), source));
+        };
+        let opened = (self.opener)(&proxy.endpoint).await;
+        let mut stream = opened.map_err(|source| unreachable(proxy.to_string(), source))?;
+        open_tunnel(&mut stream, proxy, &target.endpoint).await?;
+        Ok(stream)
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<tungstenite::handshake::client::Request, tungstenite::Error> {
+        let mut request = endpoint.uri().into_client_request()?;
+        request.headers_mut().extend(self.headers.clone());
         if let Some(subprotocol) = self.subprotocol {
             request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
         Ok(request)
     }
-
-    /// Tells TLS, HTTP and WebSocket failures apart.
-    fn refused(&self, error: tungstenite::Error) -> Disconnect {
-        let endpoint = self.endpoint.to_string();
-        match error {
-            tungstenite::Error::Http(response) => {
-                let detail = first_line(response.body().as_deref().unwrap_or_default());
-                Disconnect::Http { endpoint, status: response.status().as_u16(), detail }
-            }
-            tungstenite::Error::Io(source)
-                if source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) =>
-            {
-                Disconnect::Tls { endpoint, source: Arc::new(source) }
-            }
-            tungstenite::Error::Tls(error) => {
-                Disconnect::Tls { endpoint, source: Arc::new(io::Error::other(error)) }
-            }
-            error => Disconnect::Handshake { endpoint, source: Arc::new(error) },
-        }
-    }
 }
 
 impl Debug for Dialer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Dialer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        let endpoints: Vec<_> = self.targets.iter().map(|target| &target.endpoint).collect();
+        formatter.debug_struct("Dialer").field("endpoints", &endpoints).finish_non_exhaustive()
     }
 }
 
@@ -140,8 +160,28 @@ fn open_tcp(endpoint: &Endpoint) -> BoxFuture<'static, io::Result<Box<dyn Io>>> 
     })
 }
 
+/// Tells TLS, HTTP and WebSocket failures apart.
+fn refused(endpoint: &Endpoint, error: tungstenite::Error) -> Disconnect {
+    let endpoint = endpoint.to_string();
+    match error {
+        tungstenite::Error::Http(response) => {
+            let detail = first_line(response.body().as_deref().unwrap_or_default());
+            Disconnect::Http { endpoint, status: response.status().as_u16(), detail }
+        }
+        tungstenite::Error::Io(source)
+            if source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) =>
+        {
+            Disconnect::Tls { endpoint, source: Arc::new(source) }
+        }
+        tungstenite::Error::Tls(error) => {
+            Disconnect::Tls { endpoint, source: Arc::new(io::Error::other(error)) }
+        }
+        error => Disconnect::Handshake { endpoint, source: Arc::new(error) },
+    }
+}
+
 /// What a server said in plain text beside its status. Pages in HTML are for browsers.
-fn first_line(body: &[u8]) -> String {
+pub(crate) fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.trim().lines().next().unwrap_or_default();
     if line.starts_with('<') {

@@ -252,9 +252,9 @@ impl Driver {
     fn perform(&mut self) {
         while let Some(action) = self.conversation.poll_action() {
             match action {
-                Action::Dial => {
+                Action::Dial { turn } => {
                     let dialer = Arc::clone(&self.dialer);
-                    self.dialing = Some(Box::pin(async move { dialer.dial().await }));
+                    self.dialing = Some(Box::pin(async move { dialer.dial(turn).await }));
                 }
                 Action::FetchToken { owner, getter } => {
                     self.fetching.push(Box::pin(fetch(owner, getter, self.token_timeout)));

@@ -82,6 +82,11 @@ impl Endpoint {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
+    /// The host as a URL has it: an IPv6 address in its brackets.
+    pub(crate) fn bracketed_host(&self) -> &str {
+        self.uri.host().unwrap_or_default()
+    }
+
     /// TCP port: what the URL says, else 443 for `wss` and 80 for `ws`.
     pub fn port(&self) -> u16 {
         self.uri.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })

@@ -30,6 +30,16 @@ pub enum Disconnect {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The proxy on the way to the server opens no tunnel to it.
+    #[error("the proxy {proxy} answers with HTTP status {status}{}", suffix(detail))]
+    Proxy {
+        /// The proxy's URL, without user and password.
+        proxy: String,
+        /// The status. 407: it wants other credentials. 5xx, 408, 425 and 429 are worth another try.
+        status: u16,
+        /// The first line of the answer's body when it is plain text, at most 200 characters; may be empty.
+        detail: String,
+    },
     /// The server answered the opening handshake with an HTTP status other than 101.
     #[error("{endpoint} answers the WebSocket handshake with HTTP status {status}{}", suffix(detail))]
     Http {
@@ -130,7 +140,9 @@ impl Disconnect {
     pub const fn reconnects(&self) -> bool {
         match self {
             Self::Closed { code, .. } => close_code_reconnects(*code),
-            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Http { status, .. } | Self::Proxy { status, .. } => {
+                matches!(status, 408 | 425 | 429 | 500..=599)
+            }
             Self::Refused(error) => is_temporary(error),
             Self::Unreachable { .. }
             | Self::Tls { .. }
@@ -157,6 +169,7 @@ impl Disconnect {
             Self::GaveUp { last, .. } => last.is_unreachable(),
             Self::ByApplication
             | Self::Tls { .. }
+            | Self::Proxy { .. }
             | Self::Http { .. }
             | Self::Handshake { .. }
             | Self::Refused(_)
@@ -301,6 +314,23 @@ pub enum BuildError {
     /// The certificates that are to be trusted cannot be.
     #[error("the certificates cannot be trusted: {0}")]
     BadRoots(String),
+    /// What the environment or the setting says of a proxy cannot be used. [`Proxy::Direct`](crate::Proxy::Direct) goes
+    /// around it.
+    #[error("{origin} names no proxy that can be used: {reason}")]
+    Proxy {
+        /// Where it stands: a variable's name, or the setting.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header for the handshake cannot be sent.
+    #[error("the header {name:?} cannot be sent: {reason}")]
+    Header {
+        /// The header's name as it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The TLS library refused its settings.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),

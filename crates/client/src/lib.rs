@@ -110,6 +110,7 @@ mod error;
 mod mailbox;
 mod options;
 mod pool;
+mod proxy;
 mod relay;
 mod send_queue;
 mod server_events;
@@ -136,6 +137,7 @@ pub use self::{
     pool::{
         ClosedCounts, Pool, PoolBuilder, PoolError, PoolStats, PoolSubscription, PooledClient, SharedClient,
     },
+    proxy::Proxy,
     relay::{CloseError, RelayBuilder, RelayClient, RelayEvent, RelayMessage, RelaySender, SendError},
     send_queue::{SendQueue, WhenFull},
     server_events::{ServerEvent, ServerEvents},

@@ -1,11 +1,32 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{BuildError, Endpoint, QueueBounds, dial::Dialer, state::ReconnectPolicy};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{
+    BuildError, Endpoint, Proxy, QueueBounds,
+    dial::{Dialer, Target},
+    state::ReconnectPolicy,
+};
+
+/// Headers that belong to the opening handshake itself.
+const HANDSHAKE_HEADERS: [&str; 8] = [
+    "connection",
+    "content-length",
+    "host",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "upgrade",
+];
 
 /// What every kind of client can set about its connections.
 #[derive(Clone)]
 pub(crate) struct Options {
-    pub(crate) url: String,
+    /// In the order in which they are tried; at least one.
+    pub(crate) urls: Vec<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) proxy: Proxy,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_message_bytes: usize,
@@ -19,7 +40,9 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn new(url: String) -> Self {
         Self {
-            url,
+            urls: vec![url],
+            headers: Vec::new(),
+            proxy: Proxy::default(),
             reconnect: ReconnectPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             max_message_bytes: 16 << 20,
@@ -30,27 +53,47 @@ impl Options {
         }
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, BuildError> {
-        Ok(self.url.parse()?)
+    /// The servers, in the order in which they are tried.
+    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, BuildError> {
+        self.urls.iter().map(|url| Ok(url.parse()?)).collect()
     }
 
     pub(crate) fn dialer(
         &self,
-        endpoint: Endpoint,
+        endpoints: Vec<Endpoint>,
         subprotocol: Option<&'static str>,
     ) -> Result<Dialer, BuildError> {
-        let dialer = Dialer::new(
-            endpoint,
-            subprotocol,
-            self.max_message_bytes,
-            self.connect_timeout,
-            self.tls.clone(),
-        )?;
+        let mut tls = self.tls.clone();
+        let targets = endpoints
+            .into_iter()
+            .map(|endpoint| {
+                let proxy = self.proxy.for_endpoint(&endpoint)?;
+                Target::new(endpoint, proxy, &mut tls)
+            })
+            .collect::<Result<_, BuildError>>()?;
+        let dialer =
+            Dialer::new(targets, self.headers()?, subprotocol, self.max_message_bytes, self.connect_timeout);
         #[cfg(test)]
         if let Some(opener) = &self.opener {
             return Ok(dialer.with_opener(Arc::clone(opener)));
         }
         Ok(dialer)
+    }
+
+    fn headers(&self) -> Result<HeaderMap, BuildError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let bad = |reason| BuildError::Header { name: name.clone(), reason };
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("this is no header's name"))?;
+            if HANDSHAKE_HEADERS.contains(&key.as_str()) {
+                return Err(bad("it belongs to the handshake itself"));
+            }
+            let mut value =
+                HeaderValue::from_str(value).map_err(|_| bad("its value holds what a header cannot"))?;
+            value.set_sensitive(true);
+            headers.append(key, value);
+        }
+        Ok(headers)
     }
 }
 
@@ -69,6 +112,27 @@ impl std::fmt::Debug for Options {
 /// The setters that the builders share, over a field `options`.
 macro_rules! option_setters {
     () => {
+        /// One more server, with the same setting as the first: after a failed attempt the next one is tried, in turn,
+        /// and after the loss of a connection first the one that it was to. A server that refuses for good (see
+        /// [`Disconnect::reconnects`](crate::Disconnect::reconnects)) stops the client; the others are not asked.
+        pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+            self.options.urls.push(url.into());
+            self
+        }
+
+        /// A header for the opening handshake, beside those that it needs. Given twice it is sent twice. Not shown by
+        /// `Debug`.
+        pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.options.headers.push((name.into(), value.into()));
+            self
+        }
+
+        /// The way to the server. Default: what the environment says of proxies.
+        pub fn proxy(mut self, proxy: $crate::Proxy) -> Self {
+            self.options.proxy = proxy;
+            self
+        }
+
         /// How long to wait between attempts. Default 500 ms, doubling up to 20 s, with full jitter. Starts again at
         /// its base once a connection has lasted 5 s.
         pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {

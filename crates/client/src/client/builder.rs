@@ -138,9 +138,11 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// What is wrong with the settings, or why the first attempt failed; then the client has ended.
+    /// What is wrong with the settings, or why the first attempt failed, with several servers the first attempt to each;
+    /// then the client has ended.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        first_connection(self.build()?).await
+        let servers = self.options.urls.len();
+        first_connection(self.build()?, servers).await
     }
 
     /// Connects as [`connect`](Self::connect) does, with a stream of what the server does without being asked: the
@@ -151,8 +153,9 @@ impl ClientBuilder {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with_events(self) -> Result<(Client, ServerEvents), ConnectError> {
+        let servers = self.options.urls.len();
         let (client, events) = self.build_with_events()?;
-        Ok((first_connection(client).await?, events))
+        Ok((first_connection(client, servers).await?, events))
     }
 
     /// Starts the client without waiting for a connection: also the first attempt is repeated as often as it takes.
@@ -184,7 +187,9 @@ impl ClientBuilder {
             Format::Json => None,
             Format::Protobuf => Some("centrifuge-protobuf"),
         };
-        let dialer = options.dialer(options.endpoint()?.or_path(Endpoint::PROTOCOL_PATH), subprotocol)?;
+        let endpoints = options.endpoints()?;
+        let endpoints = endpoints.iter().map(|endpoint| endpoint.or_path(Endpoint::PROTOCOL_PATH)).collect();
+        let dialer = options.dialer(endpoints, subprotocol)?;
         let shared = Arc::new(Shared::default());
         let (subscriptions, new) = mpsc::channel(SUBSCRIPTION_QUEUE);
         let (requests, queue) = send_queue(send);
@@ -201,10 +206,14 @@ impl ClientBuilder {
     }
 }
 
-/// Waits for the first attempt to succeed; if it fails, the client ends.
-async fn first_connection(client: Client) -> Result<Client, ConnectError> {
+/// Waits for the first attempt to succeed, or one to each server; if they fail, the client ends.
+async fn first_connection(client: Client, servers: usize) -> Result<Client, ConnectError> {
     let mut state = client.inner.state.clone();
-    let first = |state: &State| !matches!(state, State::Connecting { last: None, .. });
+    let first = |state: &State| match state {
+        State::Connecting { last: None, .. } => false,
+        State::Connecting { failures, .. } => usize::try_from(*failures).is_ok_and(|tried| tried >= servers),
+        State::Connected { .. } | State::Disconnected(_) => true,
+    };
     match state.wait_for(first).await.as_deref() {
         Ok(State::Connecting { last: Some(reason), .. } | State::Disconnected(reason)) => {
             Err(ConnectError::Failed(reason.clone()))

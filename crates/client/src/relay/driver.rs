@@ -140,8 +140,8 @@ impl RelayDriver {
     }
 
     fn dial(&mut self) {
-        let dialer = Arc::clone(&self.dialer);
-        self.dialing = Some(Box::pin(async move { dialer.dial().await }));
+        let (dialer, turn) = (Arc::clone(&self.dialer), self.link.turn());
+        self.dialing = Some(Box::pin(async move { dialer.dial(turn).await }));
     }
 
     fn dialed(&mut self, result: Result<Socket, Disconnect>) -> Option<Disconnect> {

@@ -187,7 +187,7 @@ impl RelayBuilder {
         first: Option<oneshot::Sender<Result<(), Disconnect>>>,
     ) -> Result<RelayClient, BuildError> {
         let Self { options, keepalives } = self;
-        let dialer = options.dialer(options.endpoint()?, None)?;
+        let dialer = options.dialer(options.endpoints()?, None)?;
         let (events, reader) = mailbox(options.queue);
         let (messages, queue) = mpsc::channel(MESSAGE_QUEUE);
         let shared = Arc::new(RelayShared::default());

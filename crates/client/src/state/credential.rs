@@ -122,7 +122,8 @@ impl Credential {
 }
 
 fn renewal_wait(ttl_s: u32, random: u64) -> Duration {
-    let life = Duration::from_secs(u64::from(ttl_s));
+    // Servers count in whole seconds, so that up to one of them may be over already.
+    let life = Duration::from_secs(u64::from(ttl_s.saturating_sub(1)));
     let lead = (life / 10).min(LEAD);
     let chance = Backoff::new(lead / 2, lead / 2).delay(0, random);
     (life - lead + chance).max(SHORTEST_LIFE)
@@ -140,15 +141,15 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_before_it_expires_and_not_before_most_of_its_life() {
-        for ttl_s in [1, 2, 10, 60, 3_600, 31_536_000, u32::MAX] {
-            let life = Duration::from_secs(u64::from(ttl_s));
+        for ttl_s in [2, 10, 60, 3_600, 31_536_000, u32::MAX] {
+            let life = Duration::from_secs(u64::from(ttl_s - 1));
             for random in [0, u64::MAX / 2, u64::MAX] {
                 let wait = renewal_wait(ttl_s, random);
                 assert!(wait >= life * 9 / 10 && wait < life, "{ttl_s} s: {wait:?}");
                 assert!(life - wait <= 10 * SECOND, "{ttl_s} s: {wait:?}");
             }
         }
-        assert_eq!(renewal_wait(0, 0), SHORTEST_LIFE);
+        assert_eq!((renewal_wait(0, 0), renewal_wait(1, 0)), (SHORTEST_LIFE, SHORTEST_LIFE));
     }
 
     #[test]

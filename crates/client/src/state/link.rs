@@ -41,6 +41,9 @@ pub(crate) struct Link {
     phase: Phase,
     /// Attempts that failed since the last one that succeeded.
     failures: u32,
+    /// Attempts that have failed over all time: which server's turn it is. The loss of a connection is none, so the next
+    /// attempt is to the same server.
+    turn: usize,
     /// Exponent of the next wait. Not the same as `failures`: a server that accepts and drops at once must not be hit
     /// at full speed, so only a connection that lasted resets this.
     step: u32,
@@ -77,7 +80,14 @@ pub(crate) enum Verdict {
 impl Link {
     /// `seed` makes the waits; every client takes its own at random.
     pub(crate) fn new(policy: ReconnectPolicy, seed: u64) -> Self {
-        Self { policy, phase: Phase::Idle, failures: 0, step: 0, random: SmallRng::seed_from_u64(seed) }
+        Self {
+            policy,
+            phase: Phase::Idle,
+            failures: 0,
+            turn: 0,
+            step: 0,
+            random: SmallRng::seed_from_u64(seed),
+        }
     }
 
     /// An attempt begins now: the first one, or one that was prepared.
@@ -112,8 +122,10 @@ impl Link {
         match self.phase {
             Phase::Open { since } if now.duration_since(since) >= self.policy.settle => self.step = 0,
             Phase::Open { .. } => {}
-            Phase::Idle | Phase::Waiting { .. } | Phase::Preparing | Phase::Dialing | Phase::Greeting => {
-                self.failures += 1
+            Phase::Idle | Phase::Waiting { .. } | Phase::Preparing => self.failures += 1,
+            Phase::Dialing | Phase::Greeting => {
+                self.failures += 1;
+                self.turn = self.turn.wrapping_add(1);
             }
         }
         if !reconnects {
@@ -166,6 +178,11 @@ impl Link {
     /// True while the connection works.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open { .. })
+    }
+
+    /// Which server is to be tried, where there are several.
+    pub(crate) const fn turn(&self) -> usize {
+        self.turn
     }
 
     /// Attempts that failed since the last one that succeeded.

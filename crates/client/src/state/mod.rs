@@ -81,8 +81,8 @@ pub(crate) enum Input {
 /// What is to be done for a conversation, apart from sending its frames.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Open a socket.
-    Dial,
+    /// Open a socket, to the server whose turn it is.
+    Dial { turn: usize },
     /// Ask the application for a token, within a deadline, and hand over what it says.
     FetchToken { owner: TokenOwner, getter: TokenGetter },
     /// Give up the socket, or the attempt to open one, with a close frame if one can be sent at once.

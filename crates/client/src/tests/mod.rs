@@ -2,6 +2,7 @@
 //! takes it exactly.
 
 mod client;
+mod endpoints;
 mod pool;
 mod pool_cancellation;
 mod publish;
@@ -17,7 +18,7 @@ use tokio::{io::DuplexStream, sync::mpsc, time::Instant};
 
 use self::support::Peer;
 use crate::{
-    Client, ClientBuilder, RelayBuilder, RelayClient,
+    Client, ClientBuilder, Endpoint, RelayBuilder, RelayClient,
     dial::{Io, Opener},
 };
 
@@ -33,17 +34,19 @@ struct Network {
 
 /// One attempt: the test chooses how it ends.
 struct Arrival {
+    /// What the stream is to.
+    endpoint: Endpoint,
     answer: tokio::sync::oneshot::Sender<io::Result<Box<dyn Io>>>,
 }
 
 impl Network {
     fn new() -> Self {
         let (sender, arrivals) = mpsc::channel(1);
-        let opener: Opener = Arc::new(move |_| {
-            let sender = sender.clone();
+        let opener: Opener = Arc::new(move |endpoint| {
+            let (sender, endpoint) = (sender.clone(), endpoint.clone());
             Box::pin(async move {
                 let (answer, opened) = tokio::sync::oneshot::channel();
-                sender.send(Arrival { answer }).await.expect("the test runs");
+                sender.send(Arrival { endpoint, answer }).await.expect("the test runs");
                 opened.await.expect("the test answers")
             })
         });

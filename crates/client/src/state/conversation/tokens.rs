@@ -27,9 +27,7 @@ impl Conversation {
     /// Begins an attempt to connect, with getting a token if there has to be one.
     pub(super) fn attempt(&mut self) {
         if !self.credential.is_missing() {
-            self.link.start();
-            self.actions.push_back(Action::Dial);
-            return;
+            return self.dial();
         }
         self.link.prepare();
         self.fetch_own();
@@ -127,10 +125,7 @@ impl Conversation {
 
     fn own_token(&mut self, outcome: Result<Token, TokenError>, now: Instant) {
         match self.credential.got(outcome) {
-            Ok(()) if self.link.is_preparing() => {
-                self.link.start();
-                self.actions.push_back(Action::Dial);
-            }
+            Ok(()) if self.link.is_preparing() => self.dial(),
             Ok(()) if self.link.is_open() && self.credential.prolongs() => self.refresh(now),
             Ok(()) => {} // it goes with the next attempt
             Err(TokenError::Unauthorized) => self.hang_up(Disconnect::Unauthorized, now),
@@ -142,6 +137,11 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    fn dial(&mut self) {
+        self.link.start();
+        self.actions.push_back(Action::Dial { turn: self.link.turn() });
     }
 
     fn refresh(&mut self, now: Instant) {

@@ -9,7 +9,7 @@ fn the_connect_command_comes_first_and_what_waited_for_it_follows_in_one_frame()
         talk.handle(Input::Start);
         assert!(matches!(
             talk.actions()[..],
-            [Action::Announce(State::Connecting { failures: 0, last: None }), Action::Dial]
+            [Action::Announce(State::Connecting { failures: 0, last: None }), Action::Dial { .. }]
         ));
         let _news = talk.subscribe("news");
         let _answer = talk.publish("1");

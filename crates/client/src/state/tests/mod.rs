@@ -112,7 +112,7 @@ impl Talk {
     /// Waits until the next attempt is due, and begins it.
     fn redial(&mut self) {
         self.pass_to_deadline();
-        assert!(matches!(self.actions()[..], [Action::Dial]));
+        assert!(matches!(self.actions()[..], [Action::Dial { .. }]));
     }
 
     fn pass(&mut self, time: Duration) {

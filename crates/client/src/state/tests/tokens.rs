@@ -64,7 +64,7 @@ impl Talk {
     fn fetches(&mut self) -> Vec<TokenOwner> {
         let owner = |action| match action {
             Action::FetchToken { owner, .. } => Some(owner),
-            Action::Dial | Action::HangUp | Action::Farewell | Action::Announce(_) => None,
+            Action::Dial { .. } | Action::HangUp | Action::Farewell | Action::Announce(_) => None,
         };
         self.actions().into_iter().filter_map(owner).collect()
     }
@@ -129,7 +129,7 @@ fn a_client_with_a_getter_and_no_token_dials_when_it_has_one() {
             [Action::Announce(_), Action::FetchToken { owner: TokenOwner::Connection, .. }]
         ));
         talk.give(TokenOwner::Connection, Ok("first"));
-        assert!(matches!(talk.actions()[..], [Action::Dial]), "{format}");
+        assert!(matches!(talk.actions()[..], [Action::Dial { .. }]), "{format}");
         assert_eq!(talk.welcomed_for(None), "first");
         // The next connection has the same token.
         talk.lose(3001);
@@ -154,7 +154,7 @@ fn a_getter_that_fails_is_asked_again_after_a_wait_and_counts_as_a_failed_attemp
         assert_eq!(talk.fetch_due(), TokenOwner::Connection);
     }
     talk.give(TokenOwner::Connection, Ok("first"));
-    assert!(matches!(talk.actions()[..], [Action::Dial]));
+    assert!(matches!(talk.actions()[..], [Action::Dial { .. }]));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_expired_token_is_replaced_where_there_is_a_getter_and_stops_the_client_whe
         assert!(matches!(reason, Disconnect::Refused(error) if error.code == 109));
         assert_eq!(talk.fetch_due(), TokenOwner::Connection);
         talk.give(TokenOwner::Connection, Ok("new"));
-        assert!(matches!(talk.actions()[..], [Action::Dial]));
+        assert!(matches!(talk.actions()[..], [Action::Dial { .. }]));
         assert_eq!(talk.welcomed_for(None), "new");
 
         let mut talk = Talk::new(format);
@@ -216,7 +216,7 @@ fn codes_that_void_the_token_get_a_new_one_before_the_next_attempt_and_others_ke
             talk.pass_to_deadline();
             match talk.actions().as_slice() {
                 [Action::FetchToken { owner: TokenOwner::Connection, .. }] => assert!(voids, "{code}"),
-                [Action::Dial] => assert!(!voids, "{code}"),
+                [Action::Dial { .. }] => assert!(!voids, "{code}"),
                 other => panic!("{code}: {other:?}"),
             }
         }
@@ -231,7 +231,7 @@ fn a_connection_is_refreshed_before_its_token_expires_again_and_again() {
             let before = talk.now;
             assert_eq!(talk.fetch_due(), TokenOwner::Connection);
             let waited = talk.now - before;
-            assert!(waited >= 90 * SECOND && waited < 100 * SECOND, "{waited:?}");
+            assert!(waited >= 89 * SECOND && waited < 99 * SECOND, "{waited:?}");
             let token = format!("t{round}");
             talk.give(TokenOwner::Connection, Ok(&token));
             let (id, sent) = talk.refreshed_with();
