@@ -24,7 +24,7 @@ use throng_server::{
 };
 
 const SECRET: &str = "a secret that only server and backend know";
-const CHANNEL: &str = "$orders";
+const CHANNEL: &str = "orders";
 
 /// A server that ends at once what nobody prolongs.
 async fn server() -> Running {
