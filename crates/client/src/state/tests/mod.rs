@@ -2,6 +2,7 @@
 
 mod connection;
 mod delta;
+mod herd;
 mod recovery;
 mod requests;
 mod server_subscriptions;
