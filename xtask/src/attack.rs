@@ -30,6 +30,7 @@ mod commands;
 mod crowd;
 mod doors;
 mod frames;
+mod limits;
 mod list;
 mod logs;
 mod pair;
@@ -37,6 +38,7 @@ mod proxies;
 mod raw;
 mod readers;
 mod requests;
+mod tls;
 mod tokens;
 mod verdict;
 
@@ -44,6 +46,7 @@ use answers::Answers;
 use arena::{Arena, Ground};
 use list::STAGES;
 use pair::Pair;
+use tls::Trust;
 use verdict::{Bounds, Complaint, Observation, allowed_p99, judge};
 
 /// Time of the pair alone, before the first attack.
@@ -95,6 +98,8 @@ struct AttackStage {
 #[derive(Clone, Copy, Debug)]
 struct Target {
     address: SocketAddr,
+    /// How the server is known, if it speaks TLS.
+    tls: Option<Trust>,
     /// The server's program, which makes tokens as well.
     binary: &'static Path,
     seed: u64,
@@ -162,7 +167,11 @@ fn attack(binary: &Path, seed: u64, length: Duration, wanted: impl Fn(&str) -> b
             continue;
         }
         let arena = Arena::start(binary, &directory, stage.name, stage.ground)?;
-        let day = Day::begin(&arena, &runtime, Target { address: arena.address(), binary, seed, length })?;
+        let day = Day::begin(
+            &arena,
+            &runtime,
+            Target { address: arena.address(), tls: arena.trust, binary, seed, length },
+        )?;
         for attack in attacks {
             let row = day.try_one(attack).with_context(|| format!("attack `{}`", attack.name));
             rows.push(row.with_context(|| format!("the server's log ends:\n{}", arena.log_tail()))?);
@@ -193,7 +202,7 @@ struct Day<'d> {
 
 impl<'d> Day<'d> {
     fn begin(arena: &'d Arena, runtime: &'d Runtime, target: Target) -> Result<Self> {
-        let pair = Pair::start(target.address, "")?;
+        let pair = Pair::start(target.address, target.tls, "")?;
         pair.begin();
         thread::sleep(QUIET);
         let quiet = pair.end();

@@ -63,7 +63,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Makes a certificate for 127.0.0.1, and returns the paths of its file and of its key's.
-fn certificate(directory: &Path) -> Result<(PathBuf, PathBuf)> {
+///
+/// # Errors
+///
+/// When they cannot be written.
+pub(crate) fn certificate(directory: &Path) -> Result<(PathBuf, PathBuf)> {
     let certified =
         rcgen::generate_simple_self_signed([ANY_PORT.ip().to_string()]).context("no certificate")?;
     let (cert, key) = (directory.join("cert.pem"), directory.join("key.pem"));

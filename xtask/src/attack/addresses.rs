@@ -46,6 +46,7 @@ user_id_http_header = "X-User"
 protocol = "x-forwarded-for"
 trusted_networks = ["127.0.0.9"]
 "#,
+    tls: false,
 };
 
 /// Those who are attacked with, or beside, at one moment of the day: nobody has met them before.

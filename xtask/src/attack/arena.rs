@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,9 +15,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustls::{ClientConnection, StreamOwned};
 
-use super::{Target, verdict::Usage};
-use crate::server::Server;
+use super::{
+    Target,
+    tls::{self, Trust},
+    verdict::Usage,
+};
+use crate::{loadtest, server::Server};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -64,6 +70,8 @@ pub(super) struct Ground {
     pub(super) client: &'static str,
     /// Lines with tables of their own.
     pub(super) tables: &'static str,
+    /// Whether it speaks TLS, and nothing else.
+    pub(super) tls: bool,
 }
 
 /// How often the process is looked at.
@@ -76,6 +84,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Arena {
     server: Server,
     pid: u32,
+    /// How it is known, if it speaks TLS.
+    pub(super) trust: Option<Trust>,
     pub(super) log: PathBuf,
 }
 
@@ -95,14 +105,22 @@ impl Arena {
     /// When it does not start.
     pub(super) fn start(binary: &Path, directory: &Path, name: &str, ground: Ground) -> Result<Self> {
         let config = directory.join(format!("{name}.toml"));
-        let Ground { client, tables } = ground;
+        let Ground { client, tables, tls } = ground;
         fs::write(&config, format!("[client]\n{client}{CONFIG}{tables}"))
             .with_context(|| format!("cannot write {}", config.display()))?;
         let config = config.to_str().context("the path of the target directory is no UTF-8")?;
         let log = directory.join(format!("{name}.log"));
-        let mut server = Server::start(binary, ANY_PORT, &["--config", config], &log)?;
+        let mut command = Command::new(binary);
+        command.arg("--listen").arg(ANY_PORT.to_string()).args(["--config", config]);
+        let mut trust = None;
+        if tls {
+            let (certificate, key) = loadtest::certificate(directory)?;
+            command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(key);
+            trust = Some(tls::trust(&certificate)?);
+        }
+        let mut server = Server::spawn(command, &log)?;
         let pid = server.pid();
-        Ok(Self { server, pid, log })
+        Ok(Self { server, pid, trust, log })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -150,7 +168,7 @@ impl Arena {
 
     /// The status that `/health` answers with, if any.
     pub(super) fn health(&self) -> Option<u16> {
-        let answer = get(self.address(), "/health").ok()?;
+        let answer = get(self.address(), self.trust, "/health").ok()?;
         answer.get(9..12)?.parse().ok()
     }
 
@@ -160,7 +178,7 @@ impl Arena {
     ///
     /// When `/metrics` does not answer or does not tell it.
     pub(super) fn metric(&self, name: &str) -> Result<u64> {
-        metric_in(&get(self.address(), "/metrics")?, name)
+        metric_in(&get(self.address(), self.trust, "/metrics")?, name)
     }
 
     /// Ends the server with SIGTERM.
@@ -181,7 +199,7 @@ impl Arena {
 ///
 /// When `/metrics` does not answer or does not tell it.
 pub(super) fn metric(target: Target, name: &str) -> Result<u64> {
-    metric_in(&get(target.address, "/metrics")?, name)
+    metric_in(&get(target.address, target.tls, "/metrics")?, name)
 }
 
 fn metric_in(page: &str, name: &str) -> Result<u64> {
@@ -195,13 +213,26 @@ fn metric_in(page: &str, name: &str) -> Result<u64> {
     Ok(values.iter().sum())
 }
 
-fn get(address: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
+fn get(address: SocketAddr, trust: Option<Trust>, path: &str) -> Result<String> {
+    let socket = TcpStream::connect_timeout(&address, LIMIT)?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    match trust {
+        None => ask(socket, address, path),
+        Some(trust) => {
+            let connection = ClientConnection::new(Arc::clone(trust), tls::name(address))?;
+            ask(StreamOwned::new(connection, socket), address, path)
+        }
+    }
+}
+
+fn ask(mut stream: impl Read + Write, address: SocketAddr, path: &str) -> Result<String> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        // Over TLS the server may leave without a farewell once it has said everything.
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error.into()),
+        Ok(_) | Err(_) => Ok(String::from_utf8(answer)?),
+    }
 }
 
 fn usage(pid: u32) -> Option<Usage> {

@@ -5,7 +5,7 @@ use super::{
     arena::Ground,
     commands,
     crowd::{self, CROWD},
-    doors, frames, proxies, readers, requests, tokens,
+    doors, frames, limits, proxies, readers, requests, tls, tokens,
     verdict::Bounds,
 };
 
@@ -14,10 +14,16 @@ const FEW: Bounds = Bounds { rss_mib: 16, descriptors: 64 };
 
 /// The servers that are attacked, and the attacks in their order.
 pub(super) const STAGES: &[AttackStage] = &[
-    AttackStage { name: "open", ground: Ground { client: "", tables: "" }, attacks: OPEN },
-    AttackStage { name: "keys", ground: Ground { client: "", tables: tokens::CONFIG }, attacks: KEYS },
+    AttackStage { name: "open", ground: Ground { client: "", tables: "", tls: false }, attacks: OPEN },
+    AttackStage {
+        name: "keys",
+        ground: Ground { client: "", tables: tokens::CONFIG, tls: false },
+        attacks: KEYS,
+    },
     AttackStage { name: "addresses", ground: addresses::GROUND, attacks: ADDRESSES },
     AttackStage { name: "proxies", ground: proxies::GROUND, attacks: PROXIES },
+    AttackStage { name: "limits", ground: limits::GROUND, attacks: LIMITS },
+    AttackStage { name: "tls", ground: tls::GROUND, attacks: TLS },
 ];
 
 /// On a server that lets anybody in.
@@ -201,3 +207,47 @@ const PROXIES: &[Attack] = &[Attack {
     bounds: Bounds { rss_mib: 16, descriptors: 300 },
     run: |target| Box::pin(proxies::headers(target)),
 }];
+
+/// On a server that limits what clients do, loopback included.
+const LIMITS: &[Attack] = &[
+    Attack {
+        name: "connection_limits",
+        what: "one connection that does too much",
+        bounds: FEW,
+        run: |target| Box::pin(limits::connection(target)),
+    },
+    Attack {
+        name: "error_limit",
+        what: "commands that fail without end",
+        bounds: FEW,
+        run: |target| Box::pin(limits::errors(target)),
+    },
+    Attack {
+        name: "shared_limits",
+        what: "users and channels that do too much over many connections",
+        bounds: FEW,
+        run: |target| Box::pin(limits::shared(target)),
+    },
+];
+
+/// On a server that speaks TLS.
+const TLS: &[Attack] = &[
+    Attack {
+        name: "tls_stalled",
+        what: "2,000 handshakes of TLS that stop at every place",
+        bounds: Bounds { rss_mib: 96, descriptors: tls::DESCRIPTORS },
+        run: |target| Box::pin(tls::stalled(target)),
+    },
+    Attack {
+        name: "tls_garbage",
+        what: "what is no TLS, and what must not come in it",
+        bounds: Bounds { rss_mib: 48, descriptors: 400 },
+        run: |target| Box::pin(tls::garbage(target)),
+    },
+    Attack {
+        name: "tls_churn",
+        what: "connections over TLS that come and go",
+        bounds: Bounds { rss_mib: 32, descriptors: 200 },
+        run: |target| Box::pin(tls::churn(target)),
+    },
+];

@@ -40,7 +40,8 @@ pub(super) fn attack(binary: &'static Path, directory: &Path, runtime: &Runtime)
     {
         let ground = Ground { tables, ..Ground::default() };
         let arena = Arena::start(binary, directory, &format!("log-{name}"), ground)?;
-        let target = Target { address: arena.address(), binary, seed: 0, length: Duration::ZERO };
+        let target =
+            Target { address: arena.address(), tls: arena.trust, binary, seed: 0, length: Duration::ZERO };
         runtime.block_on(inject(target))?;
         let log = arena.log.clone();
         answers.hold("the server lives", arena.health() == Some(200));

@@ -15,11 +15,14 @@ use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     runtime::Builder,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+use super::tls::{self, Trust};
 
 /// Time between two publications.
 const PACE: Duration = Duration::from_millis(2);
@@ -29,7 +32,12 @@ const LATE: Duration = Duration::from_millis(4);
 const LIMIT: Duration = Duration::from_secs(5);
 const CHANNEL: &str = "pair";
 
-type Link = WebSocketStream<TcpStream>;
+type Link = WebSocketStream<Box<dyn Socket>>;
+
+/// What the pair speaks on: TCP, or TLS on it.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// How the pair fared in one phase.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +78,7 @@ impl Pair {
     /// # Errors
     ///
     /// When the thread cannot be started.
-    pub(super) fn start(address: SocketAddr, token: &str) -> Result<Self> {
+    pub(super) fn start(address: SocketAddr, trust: Option<Trust>, token: &str) -> Result<Self> {
         let shared = Arc::new(Shared {
             start: Instant::now(),
             stop: AtomicBool::new(false),
@@ -81,7 +89,7 @@ impl Pair {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new()
             .name("pair".into())
-            .spawn(move || runtime.block_on(inside.live(address, &token)))?;
+            .spawn(move || runtime.block_on(inside.live(address, trust, &token)))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -137,18 +145,18 @@ impl Shared {
     }
 
     /// Connects, and again when the connection was lost, which is noted.
-    async fn live(&self, address: SocketAddr, token: &str) {
+    async fn live(&self, address: SocketAddr, trust: Option<Trust>, token: &str) {
         while !self.stops() {
-            if let Err(error) = self.exchange(address, token).await {
+            if let Err(error) = self.exchange(address, trust, token).await {
                 self.tally().trouble.get_or_insert(format!("{error:#}"));
                 sleep(Duration::from_millis(50)).await;
             }
         }
     }
 
-    async fn exchange(&self, address: SocketAddr, token: &str) -> Result<()> {
-        let mut publisher = dial(address, token).await.context("the publisher cannot connect")?;
-        let mut subscriber = dial(address, token).await.context("the subscriber cannot connect")?;
+    async fn exchange(&self, address: SocketAddr, trust: Option<Trust>, token: &str) -> Result<()> {
+        let mut publisher = dial(address, trust, token).await.context("the publisher cannot connect")?;
+        let mut subscriber = dial(address, trust, token).await.context("the subscriber cannot connect")?;
         let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{CHANNEL}"}}}}"#);
         ask(&mut subscriber, &subscribe).await.context("the subscriber cannot subscribe")?;
         let mut pace = interval(PACE);
@@ -203,9 +211,13 @@ impl Shared {
 
 type Received = Result<Message, tokio_tungstenite::tungstenite::Error>;
 
-async fn dial(address: SocketAddr, token: &str) -> Result<Link> {
+async fn dial(address: SocketAddr, trust: Option<Trust>, token: &str) -> Result<Link> {
     let stream = timeout(LIMIT, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
+    let stream: Box<dyn Socket> = match trust {
+        None => Box::new(stream),
+        Some(trust) => Box::new(tls::secured(trust, address, stream).await?),
+    };
     let url = format!("ws://{address}/connection/websocket");
     let (mut link, _) =
         timeout(LIMIT, client_async(url, stream)).await.context("the handshake is late")??;
@@ -252,7 +264,7 @@ mod tests {
     #[test]
     fn a_pair_without_a_server_is_in_trouble() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let pair = Pair::start(nobody, "").unwrap();
+        let pair = Pair::start(nobody, None, "").unwrap();
         pair.begin();
         while pair.shared.tally().trouble.is_none() {
             thread::yield_now();

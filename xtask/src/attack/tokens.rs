@@ -36,6 +36,11 @@ const HEADERS: [(&str, &str); 5] = [
     ("a header that is none", "e30"),
 ];
 
+/// A token that the server takes.
+pub(super) fn good(binary: &Path, user: &str) -> Result<String> {
+    token(binary, SECRET, &["--user", user])
+}
+
 /// Makes a token with the server's own command line; `secret` is what it is signed with.
 fn token(binary: &Path, secret: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(binary);
