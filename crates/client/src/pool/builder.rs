@@ -4,6 +4,25 @@ use super::{Pool, core::Bounds, hub::Hub, keeper::keep, servers::Servers};
 use crate::{BuildError, ClientBuilder, task::OwnedTask};
 
 /// Settings of a [`Pool`].
+///
+/// ```
+/// use std::time::Duration;
+/// use throng_client::{Client, Format, Pool};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = |url| Client::builder(url).format(Format::Protobuf).name("shop", "1.0");
+/// let pool = Pool::builder(client("ws://one.example"))
+///     .server(client("ws://two.example"))
+///     .max_connections(20)
+///     .shared_connections(8)
+///     .wait_timeout(Duration::from_secs(2))
+///     .idle_timeout(Duration::from_secs(300))
+///     .build()?;
+/// # drop(pool);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct PoolBuilder {

@@ -3,6 +3,23 @@ use std::time::Duration;
 use crate::{BuildError, Disconnect, RequestError, SubscribeError};
 
 /// Why a [`Pool`](crate::Pool) did not do what it was asked for.
+///
+/// ```
+/// use throng_client::{Client, Pool, PoolError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = Pool::builder(Client::builder("ftp://example.org")).build()?;
+/// match pool.publish("news", "1").await {
+///     Ok(()) => println!("the server has it"),
+///     Err(PoolError::NoneFree { waited }) => println!("too much to do for {waited:?}"),
+///     Err(PoolError::Request(error)) => println!("on its connection: {error}"),
+///     Err(error) => println!("not sent: {error}"),
+/// }
+/// # assert!(matches!(pool.get().await, Err(PoolError::Build(_))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {

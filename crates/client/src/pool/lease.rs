@@ -19,6 +19,17 @@ use crate::{Client, Event, Subscription};
 /// It goes back as it is: a [`Subscription`] that was made on it stays, so use
 /// [`Pool::subscribe`](crate::Pool::subscribe) for those that are to last. A clone of the client that is kept longer
 /// than this is used beside the next holder. A client that is no longer connected is given up instead.
+///
+/// ```no_run
+/// # async fn example(pool: throng_client::Pool) -> Result<(), Box<dyn std::error::Error>> {
+/// let client = pool.get().await?;
+/// for number in 0..1_000 {
+///     client.publish("numbers", number.to_string()).await?;
+/// }
+/// drop(client); // the next one may have it
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it gives the connection back"]
 pub struct PooledClient {
     client: Client,
@@ -27,6 +38,14 @@ pub struct PooledClient {
 
 /// The connection of a [`Pool`](crate::Pool) that carries a channel's subscriptions and publishes. It is shared with
 /// others, and stays open at least until this is dropped.
+///
+/// ```no_run
+/// # async fn example(pool: throng_client::Pool) -> Result<(), Box<dyn std::error::Error>> {
+/// let news = pool.shared("news").await?;
+/// println!("{:?}", news.presence_stats("news").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it allows the connection to be closed"]
 pub struct SharedClient {
     client: Client,
@@ -37,6 +56,18 @@ pub struct SharedClient {
 /// A [`Subscription`] on one of the connections of a [`Pool`](crate::Pool), which stays open for it.
 ///
 /// A stream of [`Event`]s, as the subscription is. Dropping it unsubscribes.
+///
+/// ```no_run
+/// # async fn example(pool: throng_client::Pool) -> Result<(), Box<dyn std::error::Error>> {
+/// use futures_util::StreamExt as _;
+///
+/// let mut news = pool.subscribe("news").await?;
+/// while let Some(event) = news.next().await {
+///     println!("{}: {event:?}", news.channel());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a subscription unsubscribes"]
 pub struct PoolSubscription {

@@ -1,6 +1,17 @@
 /// What a [`Pool`](crate::Pool) holds and has done, at one moment; see [`Pool::stats`](crate::Pool::stats).
 ///
 /// `in_use + idle + shared + closing` is never more than the pool's maximum.
+///
+/// ```
+/// use throng_client::{Client, Pool, PoolStats};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = Pool::builder(Client::builder("ws://127.0.0.1:8080")).build()?;
+/// assert_eq!(pool.stats(), PoolStats::default()); // nothing is opened before it is needed
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -27,6 +38,15 @@ pub struct PoolStats {
 }
 
 /// Connections of a [`Pool`](crate::Pool) that ended, by reason.
+///
+/// ```
+/// # fn example(pool: &throng_client::Pool) {
+/// let closed = pool.stats().closed;
+/// if closed.unhealthy > 100 {
+///     eprintln!("the way to the server is bad: {closed:?}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ClosedCounts {

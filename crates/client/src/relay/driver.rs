@@ -10,13 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{CloseError, RelayEvent, RelayMessage, RelayShared};
+use super::{CloseError, RelayEvent, RelayMessage, RelayShared, queue::MessageReader};
 use crate::{
     Disconnect,
     dial::Dialer,
@@ -43,8 +40,7 @@ pub(super) struct RelayDriver {
     link: Link,
     dialer: Arc<Dialer>,
     keepalives: Keepalives,
-    messages: mpsc::Receiver<RelayMessage>,
-    batch: Vec<RelayMessage>,
+    messages: MessageReader,
     /// Messages that a lost socket had not begun to write; they go first on the next one.
     unsent: VecDeque<Message>,
     events: MailboxSender<RelayEvent>,
@@ -66,8 +62,8 @@ struct Open {
 enum Wake {
     Dialed(Result<Socket, Disconnect>),
     Incoming(Incoming),
-    /// Messages are in the batch; 0: there will be none any more.
-    Messages(usize),
+    /// There are messages to send.
+    Messages,
     Shared,
     Due,
 }
@@ -77,18 +73,16 @@ impl RelayDriver {
         link: Link,
         dialer: Dialer,
         keepalives: Keepalives,
-        messages: mpsc::Receiver<RelayMessage>,
+        messages: MessageReader,
         events: MailboxSender<RelayEvent>,
         first: Option<oneshot::Sender<Result<(), Disconnect>>>,
         shared: Arc<RelayShared>,
     ) -> Self {
-        let batch = Vec::with_capacity(MESSAGES_PER_TURN);
         Self {
             link,
             dialer: Arc::new(dialer),
             keepalives,
             messages,
-            batch,
             unsent: VecDeque::new(),
             in_doubt: false,
             events,
@@ -107,8 +101,8 @@ impl RelayDriver {
             let stopped = match self.wait().await {
                 Wake::Dialed(result) => self.dialed(result),
                 Wake::Incoming(incoming) => self.incoming(incoming),
-                Wake::Messages(0) | Wake::Shared => return self.close().await,
-                Wake::Messages(_) => self.take_messages(),
+                Wake::Messages => self.take_messages(),
+                Wake::Shared => return self.close().await,
                 Wake::Due => self.due(),
             };
             if let Some(reason) = stopped {
@@ -124,9 +118,7 @@ impl RelayDriver {
         tokio::select! {
             result = dialed(self.dialing.as_mut()) => Wake::Dialed(result),
             incoming = incoming(self.open.as_mut().map(|open| &mut open.socket)) => Wake::Incoming(incoming),
-            count = self.messages.recv_many(&mut self.batch, MESSAGES_PER_TURN), if takes_messages => {
-                Wake::Messages(count)
-            }
+            () = self.messages.filled(), if takes_messages => Wake::Messages,
             () = closing(&self.shared) => Wake::Shared,
             () = sleep_until(deadline) => Wake::Due,
         }
@@ -157,6 +149,7 @@ impl RelayDriver {
                 let keepalive = Keepalive::new(self.keepalives.interval, self.keepalives.grace, now);
                 self.open = Some(Open { socket, keepalive });
                 tracing::debug!("connected");
+                self.tell_dropped();
                 self.events.push(RelayEvent::Connected, 0);
                 if let Some(first) = self.first.take() {
                     let _ = first.send(Ok(())); // who no longer waits will drop the client
@@ -190,8 +183,9 @@ impl RelayDriver {
     }
 
     fn take_messages(&mut self) -> Option<Disconnect> {
+        self.tell_dropped();
         self.in_doubt = true;
-        for message in self.batch.drain(..) {
+        for message in self.messages.take(MESSAGES_PER_TURN) {
             let message = message_of(message);
             match &mut self.open {
                 Some(open) => open.socket.push(message),
@@ -233,6 +227,7 @@ impl RelayDriver {
         if let Some(first) = self.first.take() {
             let _ = first.send(Err(reason.clone()));
         }
+        self.tell_dropped();
         match self.link.lost(reason.clone(), Instant::now().into_std()) {
             Verdict::Retry => {
                 tracing::debug!(failures = self.link.failures(), %reason, "disconnected");
@@ -240,6 +235,13 @@ impl RelayDriver {
                 None
             }
             Verdict::Stop(reason) => Some(reason),
+        }
+    }
+
+    fn tell_dropped(&self) {
+        let dropped = self.messages.take_dropped();
+        if dropped > 0 {
+            self.events.push(RelayEvent::Dropped(dropped), 0);
         }
     }
 
@@ -256,7 +258,7 @@ impl RelayDriver {
             return if self.in_doubt { Err(CloseError::Unconfirmed) } else { Ok(()) };
         };
         self.messages.close();
-        while let Ok(message) = self.messages.try_recv() {
+        for message in self.messages.take(usize::MAX) {
             socket.push(message_of(message));
         }
         match socket.farewell().await {
@@ -269,10 +271,7 @@ impl RelayDriver {
     /// Fails when messages are left that no connection has taken.
     fn unsent(&mut self) -> Result<(), CloseError> {
         self.messages.close();
-        let mut messages = self.unsent.len();
-        while self.messages.try_recv().is_ok() {
-            messages += 1;
-        }
+        let messages = self.unsent.len() + self.messages.take(usize::MAX).len();
         if messages == 0 { Ok(()) } else { Err(CloseError::NotConnected { messages }) }
     }
 }

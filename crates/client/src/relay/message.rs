@@ -65,6 +65,10 @@ pub enum RelayEvent {
     Disconnected(Disconnect),
     /// So many events, older than those that follow, were dropped because this stream was read too slowly.
     Missed(u64),
+    /// So many messages that waited to be sent were dropped, the oldest first, because the queue was full; see
+    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest). Told when the queue is emptied again, and when the
+    /// connection changes.
+    Dropped(u64),
     /// The client has stopped, with this reason. The last event.
     Stopped(Disconnect),
 }
@@ -76,6 +80,13 @@ pub enum SendError {
     /// The client has stopped.
     #[error("the client has stopped")]
     Stopped,
+    /// So many messages wait to be sent already, and [`WhenFull::Fail`](crate::WhenFull::Fail) was chosen; nothing was
+    /// sent.
+    #[error("{messages} messages wait to be sent, which is the most")]
+    QueueFull {
+        /// How many, [`RelayBuilder::send_queue`](crate::RelayBuilder::send_queue).
+        messages: usize,
+    },
     /// The message is longer than what this client would take itself.
     #[error("the message has {bytes} bytes, at most {max} are sent")]
     TooLong {

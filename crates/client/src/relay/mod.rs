@@ -2,6 +2,7 @@
 
 mod driver;
 mod message;
+mod queue;
 
 use std::{
     pin::Pin,
@@ -11,19 +12,22 @@ use std::{
 };
 
 use futures_util::Stream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
-use self::driver::{Keepalives, RelayDriver};
 pub use self::message::{CloseError, RelayEvent, RelayMessage, SendError};
+use self::{
+    driver::{Keepalives, RelayDriver},
+    queue::{MessageQueue, message_queue},
+};
 use crate::{
-    BuildError, ConnectError, Disconnect,
+    BuildError, ConnectError, Disconnect, WhenFull,
     mailbox::{Delivery, MailboxReceiver, mailbox},
     options::{Options, option_setters},
     state::Link,
     task::OwnedTask,
 };
 
-/// Messages that wait for a connection, or for the socket. When they are that many, `send` waits.
+/// Most messages that wait for a connection, or for the socket.
 const MESSAGE_QUEUE: usize = 256;
 
 /// A plain WebSocket that reconnects by itself: for `/relay/{room}` of throng, and for any other WebSocket server.
@@ -61,7 +65,7 @@ pub struct RelayClient {
 /// Sends messages through a [`RelayClient`]; any number of clones may exist.
 #[derive(Clone, Debug)]
 pub struct RelaySender {
-    messages: mpsc::Sender<RelayMessage>,
+    messages: Arc<MessageQueue>,
     max_message_bytes: usize,
 }
 
@@ -71,6 +75,8 @@ pub struct RelaySender {
 pub struct RelayBuilder {
     options: Options,
     keepalives: Keepalives,
+    queue_messages: usize,
+    when_full: WhenFull,
 }
 
 /// What handles tell the task beside the queue of messages, because it must get through when that is full.
@@ -86,6 +92,8 @@ impl RelayClient {
         RelayBuilder {
             options: Options::new(url.into()),
             keepalives: Keepalives { interval: Duration::from_secs(25), grace: Duration::from_secs(10) },
+            queue_messages: MESSAGE_QUEUE,
+            when_full: WhenFull::default(),
         }
     }
 
@@ -133,18 +141,18 @@ impl RelaySender {
     /// Queues a message for sending, in order.
     ///
     /// Nothing acknowledges a plain message. Without a connection it waits in the queue until there is one; when the
-    /// queue is full, this waits. A message that was under way when a connection broke may be lost.
+    /// queue is full, [`RelayBuilder::send_queue`] says what happens: by default this waits. A message that was under way when a connection broke may be lost.
     /// Cancel safe: a dropped call has sent nothing.
     ///
     /// # Errors
     ///
-    /// The client has stopped, or the message is too long.
+    /// The client has stopped, the message is too long, or the queue is full and that was chosen to be an error.
     pub async fn send(&self, message: impl Into<RelayMessage>) -> Result<(), SendError> {
         let message = message.into();
         if message.len() > self.max_message_bytes {
             return Err(SendError::TooLong { bytes: message.len(), max: self.max_message_bytes });
         }
-        self.messages.send(message).await.map_err(|_| SendError::Stopped)
+        self.messages.push(message).await
     }
 }
 
@@ -155,6 +163,24 @@ impl RelayBuilder {
     /// dead. Default 25 s and 10 s.
     pub const fn keepalive(mut self, interval: Duration, grace: Duration) -> Self {
         self.keepalives = Keepalives { interval, grace };
+        self
+    }
+
+    /// How many messages may wait for a connection, or for the socket, and what happens to one more: it waits, is
+    /// refused with [`SendError::QueueFull`], or takes the place of the oldest, which [`RelayEvent::Dropped`] tells.
+    /// Default 256, and [`WhenFull::Wait`]; at least 1.
+    ///
+    /// ```
+    /// use throng_client::{RelayClient, WhenFull};
+    ///
+    /// // Only the newest position matters to whoever watches this one.
+    /// let builder =
+    ///     RelayClient::builder("ws://127.0.0.1:8080/relay/boat").send_queue(1, WhenFull::DropOldest);
+    /// # drop(builder);
+    /// ```
+    pub const fn send_queue(mut self, messages: usize, when_full: WhenFull) -> Self {
+        self.queue_messages = messages;
+        self.when_full = when_full;
         self
     }
 
@@ -186,10 +212,10 @@ impl RelayBuilder {
         self,
         first: Option<oneshot::Sender<Result<(), Disconnect>>>,
     ) -> Result<RelayClient, BuildError> {
-        let Self { options, keepalives } = self;
+        let Self { options, keepalives, queue_messages, when_full } = self;
         let dialer = options.dialer(options.endpoints()?, None)?;
         let (events, reader) = mailbox(options.queue);
-        let (messages, queue) = mpsc::channel(MESSAGE_QUEUE);
+        let (messages, queue) = message_queue(queue_messages, when_full);
         let shared = Arc::new(RelayShared::default());
         let link = Link::new(options.reconnect, rand::random());
         let driver = RelayDriver::new(link, dialer, keepalives, queue, events, first, Arc::clone(&shared));

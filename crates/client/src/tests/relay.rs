@@ -2,7 +2,7 @@ use futures_util::StreamExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
-use crate::{Backoff, CloseError, Disconnect, RelayEvent};
+use crate::{Backoff, CloseError, Disconnect, RelayEvent, WhenFull};
 
 async fn connected(network: &mut Network, builder: RelayBuilder) -> (RelayClient, Peer<DuplexStream>) {
     let (client, peer) = tokio::join!(builder.connect(), network.accept());
@@ -146,4 +146,22 @@ async fn a_full_queue_makes_senders_wait_and_cutting_them_off_sends_nothing() {
         assert_eq!(peer.message().await, Some(Message::text(number.to_string())));
     }
     assert_eq!(peer.message().await, Some(Message::text("last")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_that_drops_its_oldest_tells_how_many_before_it_sends_on() {
+    let mut network = Network::new();
+    let mut client = network.relay().send_queue(2, WhenFull::DropOldest).build().unwrap();
+    for number in 0..5 {
+        client.send(number.to_string()).await.unwrap();
+    }
+    let mut peer = network.accept().await;
+    assert!(matches!(client.next().await, Some(RelayEvent::Dropped(3))));
+    assert!(matches!(client.next().await, Some(RelayEvent::Connected)));
+    assert_eq!(peer.message().await, Some(Message::text("3")));
+    assert_eq!(peer.message().await, Some(Message::text("4")));
+
+    let client = network.relay().send_queue(1, WhenFull::Fail).build().unwrap();
+    client.send("one").await.unwrap();
+    assert!(matches!(client.send("two").await, Err(crate::SendError::QueueFull { messages: 1 })));
 }
