@@ -12,7 +12,7 @@ fn verify(criterion: &mut Criterion) {
     let [rsa, ec, ed] = [KeyPairKind::Rsa, KeyPairKind::P256, KeyPairKind::Ed25519]
         .map(|kind| key_pair(kind).expect("a key can be made"));
     let mut settings = Settings::default();
-    settings.client.token.hmac_secret_key = secret.to_owned();
+    settings.client.token.hmac_secret_key = secret.into();
     settings.client.token.rsa_public_key = rsa.public.clone();
     settings.client.token.ecdsa_public_key = ec.public.clone();
     settings.client.token.eddsa_public_key = ed.public.clone();

@@ -229,7 +229,7 @@ fn the_key_of_the_api_can_stand_in_a_file_of_its_own() {
     std::fs::write(&path, "hush-hush\n").unwrap();
     let text = format!("[http_api]\nkey_file = {:?}\nkey = ''\n", path.to_str().unwrap());
     let loaded = Sources::new().text("throng.toml", text).load().unwrap();
-    assert_eq!(loaded.settings().http_api.key, "hush-hush");
+    assert_eq!(loaded.settings().http_api.key.expose(), "hush-hush");
     assert!(loaded.settings().http_api_enabled());
     assert_eq!(loaded.settings().check(), Ok(()));
     let printed = loaded.to_toml();

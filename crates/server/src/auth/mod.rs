@@ -208,7 +208,7 @@ fn warn(table: &str, token: &Token) {
     /// Bytes that HS256 asks for (RFC 7518, section 3.2).
     const SECRET: usize = 32;
 
-    let secret = token.hmac_secret_key.len();
+    let secret = token.hmac_secret_key.expose().len();
     if !token.jwks_public_endpoint.is_empty() {
         let mut fixed = token.clone();
         fixed.jwks_public_endpoint.clear();

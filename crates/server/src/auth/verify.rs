@@ -157,7 +157,7 @@ fn fixed(token: &Token) -> Result<Vec<Arc<Key>>, TokensError> {
         [(&token.hmac_secret_key, None), (&token.hmac_previous_secret_key, (until != 0).then_some(until))]
     {
         if !secret.is_empty() {
-            keys.push(Arc::new(Key::secret(secret, until)));
+            keys.push(Arc::new(Key::secret(secret.expose(), until)));
         }
     }
     for (text, family) in [

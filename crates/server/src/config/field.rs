@@ -13,7 +13,8 @@ use super::{
     duration::{self, Span},
     fault::Problem,
     network::{Network, NetworkError},
-    rules, secret,
+    rules,
+    secret::{self, Secret},
     settings::{LogFormat, Settings, Shards},
     tls::{ClientAuth, Pem, TlsVersion},
     value::Value,
@@ -62,9 +63,9 @@ pub(super) enum Field<S: 'static> {
     /// Text without rules.
     Free(At<S, String>),
     /// Text that is never shown, and the field for the path of a file that it was read from.
-    Secret(secret::Rule, At<S, String>, At<S, String>),
+    Secret(secret::Rule, At<S, Secret>, At<S, String>),
     /// The path of a file that holds a secret, and the field for the secret.
-    SecretFile(secret::Rule, At<S, String>, At<S, String>),
+    SecretFile(secret::Rule, At<S, String>, At<S, Secret>),
     /// A time in Unix seconds.
     Unix(At<S, i64>),
     /// An empty text or 0 is unset.
@@ -121,7 +122,7 @@ impl<S: Clone + 'static> Key<S> {
                 let text = secret::given(value, *rule)?;
                 match (text.is_empty(), file(settings).is_empty()) {
                     // An empty text takes back what another source gave in the same way, and nothing else.
-                    (_, true) => *at(settings) = text.to_owned(),
+                    (_, true) => *at(settings) = text.into(),
                     (true, false) => {}
                     (false, false) => return Err(Problem::Twice),
                 }
@@ -133,7 +134,7 @@ impl<S: Clone + 'static> Key<S> {
                     (false, true, false) => return Err(Problem::Twice),
                     (true, false, _) => (*file(settings), *at(settings)) = Default::default(),
                     (false, _, _) => {
-                        *at(settings) = secret::read(path, *rule)?;
+                        *at(settings) = secret::read(path, *rule)?.into();
                         *file(settings) = path.to_owned();
                     }
                 }
@@ -224,7 +225,7 @@ impl<S: Clone + 'static> Key<S> {
     pub(super) fn check(&self, settings: &S) -> Result<(), Problem> {
         // A value that is not shown cannot be set again either, and a file is read only once.
         if let Field::Secret(rule, at, _) = &self.field {
-            return rule(at(&mut settings.clone())).map(|_| ());
+            return rule(at(&mut settings.clone()).expose()).map(|_| ());
         } else if let Field::SecretFile(..) = &self.field {
             return Ok(());
         }

@@ -1,13 +1,15 @@
 //! The HTTP server API: table `[http_api]`.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use super::Secret;
 
 /// The HTTP server API: table `[http_api]`. It is off until there is a key.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HttpApi {
     /// What callers must show; empty switches the API off. Default empty.
-    pub key: String,
+    pub key: Secret,
     /// The file that [`Sources`](super::Sources) read `key` from; empty if there was none. A program fills in `key` alone.
     pub key_file: String,
     /// Whether the API is off in spite of a key. Default false.
@@ -33,7 +35,7 @@ pub struct HttpApi {
 impl Default for HttpApi {
     fn default() -> Self {
         Self {
-            key: String::new(),
+            key: Secret::default(),
             key_file: String::new(),
             disabled: false,
             external: false,
@@ -45,24 +47,5 @@ impl Default for HttpApi {
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
         }
-    }
-}
-
-impl fmt::Debug for HttpApi {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpApi")
-            .field("key", &if self.key.is_empty() { "" } else { "***" })
-            .field("key_file", &self.key_file)
-            .field("disabled", &self.disabled)
-            .field("external", &self.external)
-            .field("handler_prefix", &self.handler_prefix)
-            .field("insecure", &self.insecure)
-            .field("error_mode_transport", &self.error_mode_transport)
-            .field("body_size_limit", &self.body_size_limit)
-            .field("max_concurrent_requests", &self.max_concurrent_requests)
-            .field("request_timeout", &self.request_timeout)
-            .field("idle_timeout", &self.idle_timeout)
-            .finish()
     }
 }

@@ -48,6 +48,7 @@ pub use load::{Loaded, Sources};
 pub use network::{Network, NetworkError};
 pub use origin::AllowedOrigins;
 pub(crate) use origin::is_loopback;
+pub use secret::Secret;
 pub use settings::{Echo, Health, Log, LogFormat, Prometheus, Relay, Settings, Shards, Shutdown, WebSocket};
 pub use tls::{ClientAuth, Pem, Tls, TlsCertificate, TlsVersion};
 pub use token::{SubscriptionToken, Token};

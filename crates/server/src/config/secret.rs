@@ -1,11 +1,60 @@
 //! Secrets: texts that stand in no message and in no print.
 
-use std::{fs::File, io::Read};
+use std::{fmt, fs::File, io::Read};
+
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{fault::Problem, value::Value};
 
 /// Bytes a secret may have.
 const MAX_BYTES: usize = 1024;
+
+/// A text that no print shows, and whose memory is wiped when it is dropped. Default empty, which is none.
+///
+/// ```
+/// let key = throng_server::config::Secret::from("s3cret");
+/// assert_eq!(format!("{key:?}"), "Secret(***)");
+/// ```
+#[derive(Clone, Default)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+
+    /// The text, for whoever checks or signs with it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "Secret()" } else { "Secret(***)" })
+    }
+}
 
 /// Gives a secret back when it keeps the rule.
 pub(super) type Rule = fn(&str) -> Result<&str, Problem>;

@@ -90,7 +90,7 @@ impl Settings {
     }
 
     /// Whether there is a key to check tokens with, so that clients can show who they are.
-    pub const fn checks_tokens(&self) -> bool {
+    pub fn checks_tokens(&self) -> bool {
         let Client { token, subscription_token, insecure_skip_token_signature_verify: unchecked, .. } =
             &self.client;
         *unchecked || token.has_keys() || (subscription_token.enabled && subscription_token.token.has_keys())
@@ -98,7 +98,7 @@ impl Settings {
 
     /// Whether a client without a token may connect: where [`Client::allow_anonymous_connect_without_token`] says so, and on a
     /// loopback address as long as there is no key to check tokens with.
-    pub const fn anonymous_allowed(&self) -> bool {
+    pub fn anonymous_allowed(&self) -> bool {
         let is_first_try = self.listens_on_loopback() && !self.checks_tokens();
         is_first_try || self.client.allow_anonymous_connect_without_token
     }

@@ -1,17 +1,19 @@
 //! The keys of tokens: tables `[client.token]` and `[client.subscription_token]`.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use super::Secret;
 
 /// How tokens of clients are checked: table `[client.token]`. Without any key there are none.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Token {
     /// The secret for HS256, HS384 and HS512. Default none.
-    pub hmac_secret_key: String,
+    pub hmac_secret_key: Secret,
     /// The file that [`Sources`](super::Sources) read `hmac_secret_key` from. A program fills in `hmac_secret_key` alone.
     pub hmac_secret_key_file: String,
     /// A secret that is accepted, too, while tokens move to a new one. Default none.
-    pub hmac_previous_secret_key: String,
+    pub hmac_previous_secret_key: Secret,
     /// The file that [`Sources`](super::Sources) read `hmac_previous_secret_key` from.
     pub hmac_previous_secret_key_file: String,
     /// Until when the previous secret counts, in Unix seconds; 0 for ever. Default 0.
@@ -54,37 +56,12 @@ pub struct SubscriptionToken {
 impl Token {
     /// Whether there is any key, so that tokens can be checked.
     #[must_use]
-    pub const fn has_keys(&self) -> bool {
+    pub fn has_keys(&self) -> bool {
         !(self.hmac_secret_key.is_empty()
             && self.hmac_previous_secret_key.is_empty()
             && self.rsa_public_key.is_empty()
             && self.ecdsa_public_key.is_empty()
             && self.eddsa_public_key.is_empty()
             && self.jwks_public_endpoint.is_empty())
-    }
-}
-
-impl fmt::Debug for Token {
-    /// Without the secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &str| if secret.is_empty() { "" } else { "***" };
-        f.debug_struct("Token")
-            .field("hmac_secret_key", &hidden(&self.hmac_secret_key))
-            .field("hmac_secret_key_file", &self.hmac_secret_key_file)
-            .field("hmac_previous_secret_key", &hidden(&self.hmac_previous_secret_key))
-            .field("hmac_previous_secret_key_file", &self.hmac_previous_secret_key_file)
-            .field("hmac_previous_secret_key_valid_until", &self.hmac_previous_secret_key_valid_until)
-            .field("rsa_public_key", &self.rsa_public_key)
-            .field("ecdsa_public_key", &self.ecdsa_public_key)
-            .field("eddsa_public_key", &self.eddsa_public_key)
-            .field("jwks_public_endpoint", &self.jwks_public_endpoint)
-            .field("jwks_allow_http", &self.jwks_allow_http)
-            .field("audience", &self.audience)
-            .field("audience_regex", &self.audience_regex)
-            .field("issuer", &self.issuer)
-            .field("issuer_regex", &self.issuer_regex)
-            .field("user_id_claim", &self.user_id_claim)
-            .field("leeway", &self.leeway)
-            .finish()
     }
 }

@@ -88,7 +88,7 @@ fn verifiers() -> &'static Verifiers {
     VERIFIERS.get_or_init(|| {
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
         let mut settings = Settings::default();
-        settings.client.token.hmac_secret_key = SECRET.to_owned();
+        settings.client.token.hmac_secret_key = SECRET.into();
         let strict = Tokens::new(&settings, runtime.handle().clone()).expect("the settings are good");
         settings.client.insecure_skip_token_signature_verify = true;
         let lenient = Tokens::new(&settings, runtime.handle().clone()).expect("the settings are good");

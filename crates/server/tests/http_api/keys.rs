@@ -76,7 +76,7 @@ async fn the_body_of_a_stranger_is_not_read_and_the_answer_still_arrives() {
 #[tokio::test]
 async fn an_insecure_api_serves_programs_and_no_foreign_pages() {
     let server = server_with(|settings| {
-        settings.http_api.key.clear();
+        settings.http_api.key = Default::default();
         settings.http_api.insecure = true;
     })
     .await;

@@ -26,7 +26,7 @@ enum Guard {
 
 impl Gate {
     pub(super) fn new(settings: &HttpApi, origins: Option<&[String]>) -> Self {
-        Self(match settings.key.as_bytes() {
+        Self(match settings.key.expose().as_bytes() {
             _ if settings.disabled => Guard::Closed,
             _ if settings.insecure => Guard::Open(AllowedOrigins::new(origins)),
             [] => Guard::Closed,

@@ -104,7 +104,7 @@ impl GenToken {
         if keys.hmac_secret_key.is_empty() {
             bail!("there is no {table}.hmac_secret_key to sign with; set it, or give a key with --key FILE");
         }
-        Ok(Signer::hmac(&keys.hmac_secret_key))
+        Ok(Signer::hmac(keys.hmac_secret_key.expose()))
     }
 
     fn claims(&self, settings: &Settings) -> Value {
