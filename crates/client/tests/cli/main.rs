@@ -6,11 +6,15 @@ mod chat;
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 mod echo;
+mod pages;
+mod ping;
+mod profile;
 mod publish;
 mod relay;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;
+mod tail;
 mod usage;
 
 use cli_support::Cli;

@@ -54,6 +54,9 @@ async fn wrong_usage_is_status_2() {
             ("ws://h", &["pub", "news", "--rate", "0"]),
             ("ws://h", &["history", "news", "--all", "--limit", "5"]),
             ("ws://h", &["rpc"]),
+            ("ws://h", &["ping", "--interval", "0"]),
+            ("ws://h", &["tail", "--raw", "--protobuf"]),
+            ("ws://h", &["completions", "dos"]),
             ("ws://h", &["sub", "news", "--delta", "--filter", "k=v"]),
             ("ws://h", &["history"]),
             ("ws://h", &["history", "news", "--limit", "-1"]),
@@ -100,10 +103,31 @@ async fn help_is_complete_and_documents_the_exit_statuses() {
             assert!(ended.stdout.contains(word), "{word}");
         }
         assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
-        for command in ["sub", "pub", "history", "presence", "stats", "rpc", "chat", "relay", "echo"] {
+        for command in [
+            "sub",
+            "pub",
+            "history",
+            "presence",
+            "stats",
+            "rpc",
+            "chat",
+            "relay",
+            "echo",
+            "ping",
+            "tail",
+            "completions",
+            "man",
+        ] {
             let ended = Cli::new("ws://h", &[command, "--help"]).run("").await;
             assert!(ended.status == 0 && ended.stdout.contains("Examples:"), "{command}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn help_of_the_server_api_has_examples_and_no_key() {
+    bounded(async {
         for method in [
             "publish",
             "broadcast",

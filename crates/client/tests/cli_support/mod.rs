@@ -38,7 +38,13 @@ impl Cli {
     /// The URL goes in by the environment.
     pub fn new(url: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_throng-client"));
-        command.args(arguments).env("THRONG_URL", url).env_remove("THRONG_API_KEY").kill_on_drop(true);
+        command.args(arguments).env("THRONG_URL", url).env_remove("THRONG_API_KEY");
+        // Whoever runs the tests may have profiles.
+        command
+            .env("XDG_CONFIG_HOME", "/nonexistent")
+            .env_remove("THRONG_PROFILE")
+            .env_remove("THRONG_TOKEN")
+            .kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command }
     }

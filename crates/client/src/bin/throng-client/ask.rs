@@ -3,7 +3,8 @@
 use throng_client::{Client, HistoryQuery, StreamPosition};
 
 use crate::{
-    args::{ChannelArguments, ConnectionArguments, HistoryArguments, QueryArguments, RpcArguments},
+    args::{ChannelArguments, HistoryArguments, QueryArguments, RpcArguments},
+    connection::Connection,
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
@@ -25,7 +26,7 @@ pub(crate) enum Question {
 
 /// Asks, prints the answer, and ends.
 pub(crate) async fn run(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     question: Question,
     output: &mut Output,
     interrupt: &mut Interrupt,

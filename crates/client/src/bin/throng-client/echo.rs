@@ -5,7 +5,8 @@ use serde::Serialize;
 use throng_client::{RelayClient, RelayEvent};
 
 use crate::{
-    args::{ConnectionArguments, EchoArguments},
+    args::EchoArguments,
+    connection::Connection,
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
@@ -23,7 +24,7 @@ struct RoundTrip<'a> {
 
 /// Sends a message, waits for it to come back, and prints how long that took.
 pub(crate) async fn run(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: EchoArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,

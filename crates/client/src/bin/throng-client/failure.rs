@@ -36,6 +36,7 @@ enum Kind {
     /// Whoever read stdout has gone, which is no failure: `| head` does it.
     ReaderGone,
     Other,
+    Usage,
     Unreachable,
     Refused,
 }
@@ -44,6 +45,11 @@ impl Failure {
     /// A failure without a kind of its own.
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self { kind: Kind::Other, message: message.into() }
+    }
+
+    /// What was asked for makes no sense, here or in a settings file.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, message: message.into() }
     }
 
     /// The server refused.
@@ -85,7 +91,7 @@ impl Failure {
             Kind::Refused if matches!(reason, Disconnect::Http { status: 404, .. }) => {
                 "give the server's URL without a path, or the path of the endpoint".to_owned()
             }
-            Kind::ReaderGone | Kind::Other | Kind::Refused => return failure,
+            Kind::ReaderGone | Kind::Other | Kind::Usage | Kind::Refused => return failure,
         };
         Self { message: format!("{}; {remedy}", failure.message), ..failure }
     }
@@ -170,7 +176,7 @@ impl Failure {
     pub(crate) fn message(&self) -> Option<&str> {
         match self.kind {
             Kind::ReaderGone => None,
-            Kind::Other | Kind::Unreachable | Kind::Refused => Some(&self.message),
+            Kind::Other | Kind::Usage | Kind::Unreachable | Kind::Refused => Some(&self.message),
         }
     }
 
@@ -178,6 +184,7 @@ impl Failure {
         ExitCode::from(match self.kind {
             Kind::ReaderGone => 0,
             Kind::Other => 1,
+            Kind::Usage => 2,
             Kind::Unreachable => 3,
             Kind::Refused => 4,
         })

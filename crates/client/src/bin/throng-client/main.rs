@@ -3,6 +3,8 @@
 mod api;
 mod args;
 mod ask;
+mod config;
+mod connection;
 mod echo;
 mod failure;
 mod format;
@@ -10,18 +12,23 @@ mod input;
 mod interrupt;
 mod output;
 mod pace;
+mod pages;
+mod ping;
 mod publish;
 mod relay;
 mod show;
 mod subscribe;
+mod tail;
 mod text;
 mod tls;
+mod watch;
 
 use std::process::ExitCode;
 
 use self::{
-    args::{Arguments, Command},
+    args::{Arguments, Command, Connected},
     ask::Question,
+    connection::Connection,
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
@@ -57,27 +64,33 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments, output: &mut Output) -> Result<End, Failure> {
     let Arguments { connection, output: _, command } = arguments;
-    if connection.tls.insecure && connection.url.is_secure() {
+    let connected = match command {
+        Command::Completions(arguments) => return pages::completions(&arguments, output),
+        Command::Man(arguments) => return pages::man(&arguments, output),
+        Command::Connected(command) => command,
+    };
+    let connection = &Connection::new(connection)?;
+    if connection.insecure && connection.url.is_secure() {
         output.alarm(tls::ALARM);
     }
-    let mut interrupt = Interrupt::new().map_err(|error| Failure::other(format!("no signals: {error}")))?;
-    match command {
-        Command::Sub(command) => subscribe::run(&connection, command, output, &mut interrupt).await,
-        Command::Pub(command) => publish::run(&connection, command, output, &mut interrupt).await,
-        Command::History(command) => {
-            ask::run(&connection, Question::History(command), output, &mut interrupt).await
+    let interrupt = &mut Interrupt::new().map_err(|error| Failure::other(format!("no signals: {error}")))?;
+    match connected {
+        Connected::Sub(command) => subscribe::run(connection, command, output, interrupt).await,
+        Connected::Pub(command) => publish::run(connection, command, output, interrupt).await,
+        Connected::History(command) => {
+            ask::run(connection, Question::History(command), output, interrupt).await
         }
-        Command::Presence(command) => {
-            ask::run(&connection, Question::Presence(command), output, &mut interrupt).await
+        Connected::Presence(command) => {
+            ask::run(connection, Question::Presence(command), output, interrupt).await
         }
-        Command::Stats(command) => {
-            ask::run(&connection, Question::Stats(command), output, &mut interrupt).await
-        }
-        Command::Rpc(command) => ask::run(&connection, Question::Rpc(command), output, &mut interrupt).await,
-        Command::Chat(command) => relay::chat(&connection, command, output, &mut interrupt).await,
-        Command::Relay(command) => relay::raw(&connection, command, output, &mut interrupt).await,
-        Command::Echo(command) => echo::run(&connection, command, output, &mut interrupt).await,
-        Command::Api(command) => api::run(&connection, command, output, &mut interrupt).await,
+        Connected::Stats(command) => ask::run(connection, Question::Stats(command), output, interrupt).await,
+        Connected::Rpc(command) => ask::run(connection, Question::Rpc(command), output, interrupt).await,
+        Connected::Chat(command) => relay::chat(connection, command, output, interrupt).await,
+        Connected::Relay(command) => relay::raw(connection, command, output, interrupt).await,
+        Connected::Echo(command) => echo::run(connection, command, output, interrupt).await,
+        Connected::Ping(command) => ping::run(connection, command, output, interrupt).await,
+        Connected::Tail(command) => tail::run(connection, command, output, interrupt).await,
+        Connected::Api(command) => api::run(connection, command, output, interrupt).await,
     }
 }
 

@@ -53,6 +53,14 @@ impl Output {
         if self.escapes { self.bytes(bytes.escape_ascii().to_string().as_bytes()) } else { self.bytes(bytes) }
     }
 
+    /// Writes bytes of this program, as they are.
+    pub(crate) fn verbatim(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.stdout
+            .write_all(bytes)
+            .and_then(|()| self.stdout.flush())
+            .map_err(|error| Failure::output(&error))
+    }
+
     /// Hands to the system what was written. To be called before every wait.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.stdout.flush().map_err(|error| Failure::output(&error))

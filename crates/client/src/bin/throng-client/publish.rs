@@ -5,7 +5,8 @@ use serde::Serialize;
 use throng_client::{Client, Payload};
 
 use crate::{
-    args::{ConnectionArguments, PubArguments},
+    args::PubArguments,
+    connection::Connection,
     failure::{End, Failure},
     input,
     interrupt::Interrupt,
@@ -39,7 +40,7 @@ enum Encoding {
 
 /// Publishes the data, or stdin line by line, and returns when all is acknowledged.
 pub(crate) async fn run(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: PubArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,

@@ -5,7 +5,8 @@ use serde::Serialize;
 use throng_client::{RelayBuilder, RelayClient, RelayEvent, RelayMessage, RelaySender};
 
 use crate::{
-    args::{ChatArguments, ConnectionArguments, RelayArguments},
+    args::{ChatArguments, RelayArguments},
+    connection::Connection,
     failure::{End, Failure, chain},
     input,
     interrupt::Interrupt,
@@ -32,7 +33,7 @@ type Encode = dyn Fn(Vec<u8>) -> Result<Option<RelayMessage>, Failure>;
 
 /// Talks in a room: lines of text, with the name in front.
 pub(crate) async fn chat(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: ChatArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,
@@ -58,7 +59,7 @@ pub(crate) async fn chat(
 
 /// Connects stdin and stdout to a room.
 pub(crate) async fn raw(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: RelayArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,
@@ -84,7 +85,7 @@ struct Room<'a> {
     stay: bool,
     /// Begin before there is a connection.
     wait: bool,
-    connection: &'a ConnectionArguments,
+    connection: &'a Connection,
 }
 
 impl Room<'_> {
@@ -122,7 +123,7 @@ async fn talk(
     interrupt: &mut Interrupt,
 ) -> Result<(), Failure> {
     let mut typing = pin!(send_lines(room.sender(), encode).fuse());
-    let mut connection = Connection::Fresh;
+    let mut connection = Told::Fresh;
     loop {
         let event = match room.next().now_or_never() {
             Some(event) => event,
@@ -156,14 +157,14 @@ async fn send_lines(sender: RelaySender, encode: &Encode) -> Result<(), Failure>
 }
 
 /// What was said of the connection so far.
-enum Connection {
+enum Told {
     /// Nothing.
     Fresh,
     Up,
     Lost,
 }
 
-impl Connection {
+impl Told {
     fn show(&mut self, event: RelayEvent, output: &mut Output) -> Result<(), Failure> {
         match event {
             RelayEvent::Text(text) => {

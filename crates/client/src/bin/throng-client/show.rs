@@ -143,6 +143,11 @@ pub(crate) fn stats(channel: &str, clients: u32, users: u32, output: &mut Output
     output.line(&format!("users\t{users}"))
 }
 
+/// Prints a message outside of channels, as JSON.
+pub(crate) fn message(data: &Payload, output: &mut Output) -> Result<(), Failure> {
+    output.object(&Line { data: Data::new(Shown::new(data))?, ..Line::new("message", None) })
+}
+
 /// Prints what a method has answered.
 pub(crate) fn answer(method: &str, answer: &Payload, output: &mut Output) -> Result<(), Failure> {
     #[derive(Serialize)]

@@ -2,20 +2,22 @@ use std::collections::BTreeMap;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _, future::try_join_all, stream};
 use throng_client::{
-    Client, ClientInfo, Event, FilterNode, State, StateWatch, StreamPosition, SubscribeOptions, Subscription,
+    Client, ClientInfo, Event, FilterNode, State, StreamPosition, SubscribeOptions, Subscription,
 };
 
 use crate::{
-    args::{ConnectionArguments, SubArguments},
+    args::SubArguments,
+    connection::Connection,
     failure::{End, Failure, chain},
     interrupt::Interrupt,
     output::Output,
     show::{self, Columns, Line, Typed},
+    watch::{Watch, announce, tell},
 };
 
 /// Subscribes to the channels and prints what is published, until enough is, or it is interrupted.
 pub(crate) async fn run(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: SubArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,
@@ -47,7 +49,7 @@ pub(crate) async fn run(
 }
 
 async fn subscribed(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: &SubArguments,
     output: &Output,
 ) -> Result<(Client, Vec<Subscription>), Failure> {
@@ -66,7 +68,7 @@ async fn subscribed(
 }
 
 /// Connects; with `wait`, tries until it works or is no use.
-async fn connect(connection: &ConnectionArguments, wait: bool, output: &Output) -> Result<Client, Failure> {
+async fn connect(connection: &Connection, wait: bool, output: &Output) -> Result<Client, Failure> {
     if !wait {
         return connection.connected().await;
     }
@@ -132,8 +134,7 @@ impl Printer {
         output: &mut Output,
         interrupt: &mut Interrupt,
     ) -> Result<End, Failure> {
-        let mut connection = Watch { states: client.watch(), lost: false };
-        connection.states.current();
+        let mut connection = Watch::new(client);
         let mut events = stream::select_all(subscriptions.into_iter().map(|events| Box::pin(placed(events))));
         loop {
             let next = match events.next().now_or_never() {
@@ -142,7 +143,7 @@ impl Printer {
                     output.flush()?;
                     tokio::select! {
                         next = events.next() => next,
-                        state = connection.states.changed() => {
+                        state = connection.changed() => {
                             connection.tell(state, output)?;
                             continue;
                         }
@@ -237,41 +238,5 @@ fn missing(since: &StreamPosition, current: Option<&StreamPosition>) -> String {
             Typed(since),
             Typed(current)
         ),
-    }
-}
-
-fn announce(output: &mut Output, event: &'static str, channel: Option<&str>) -> Result<(), Failure> {
-    tell(output, &Line::new(event, channel))
-}
-
-/// Something that only programs are told.
-fn tell(output: &mut Output, line: &Line<'_>) -> Result<(), Failure> {
-    if output.is_json() { output.object(line) } else { Ok(()) }
-}
-
-/// Follows the connection, and says when it is lost and when it is back.
-struct Watch {
-    states: StateWatch,
-    lost: bool,
-}
-
-impl Watch {
-    fn tell(&mut self, state: Option<State>, output: &mut Output) -> Result<(), Failure> {
-        match state {
-            Some(State::Connecting { last: Some(reason), .. }) if !self.lost => {
-                self.lost = true;
-                output.warn(&format!("connection lost, trying again: {}", chain(&reason)));
-                let reason = Some(chain(&reason));
-                tell(output, &Line { reason, ..Line::new("disconnected", None) })
-            }
-            Some(State::Connected { .. }) if self.lost => {
-                self.lost = false;
-                output.warn("connection is back");
-                announce(output, "connected", None)
-            }
-            Some(State::Disconnected(reason)) => Err(Failure::disconnect(&reason)),
-            None => Err(Failure::other("the client has ended")),
-            Some(_) => Ok(()),
-        }
     }
 }

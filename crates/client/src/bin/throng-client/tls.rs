@@ -1,4 +1,8 @@
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -19,29 +23,27 @@ pub(crate) const ALARM: &str = "--insecure: the server's certificate is NOT CHEC
 pub(crate) struct TlsArguments {
     /// Trust the certificates in this PEM file, and no others (wss, https).
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
-    cacert: Option<PathBuf>,
+    pub(crate) cacert: Option<PathBuf>,
     /// Do not check the server's certificate: whoever sits in between can read and change everything. For trying things out.
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
 }
 
-impl TlsArguments {
-    /// TLS settings that differ from the library's, which trust what the system trusts.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read, or holds no certificate.
-    pub(crate) fn config(&self) -> Result<Option<Arc<ClientConfig>>, Failure> {
-        if self.insecure {
-            return anybody().map(Some).map_err(|error| Failure::other(chain(&error)));
-        }
-        let Some(path) = &self.cacert else { return Ok(None) };
-        let failure = |error: &dyn std::error::Error| {
-            Failure::other(format!("--cacert {}: {}", path.display(), chain(error)))
-        };
-        let pem = fs::read(path).map_err(|error| failure(&error))?;
-        tls_config_trusting(&pem).map(Some).map_err(|error| failure(&error))
+/// TLS settings that differ from the library's, which trust what the system trusts.
+///
+/// # Errors
+///
+/// The file cannot be read, or holds no certificate.
+pub(crate) fn config(cacert: Option<&Path>, insecure: bool) -> Result<Option<Arc<ClientConfig>>, Failure> {
+    if insecure {
+        return anybody().map(Some).map_err(|error| Failure::other(chain(&error)));
     }
+    let Some(path) = cacert else { return Ok(None) };
+    let failure = |error: &dyn std::error::Error| {
+        Failure::other(format!("--cacert {}: {}", path.display(), chain(error)))
+    };
+    let pem = fs::read(path).map_err(|error| failure(&error))?;
+    tls_config_trusting(&pem).map(Some).map_err(|error| failure(&error))
 }
 
 /// TLS settings that take every certificate.

@@ -23,7 +23,8 @@ use self::{
     http::{ApiKey, Http},
 };
 use crate::{
-    args::{ChannelArguments, ConnectionArguments, QueryArguments},
+    args::{ChannelArguments, QueryArguments},
+    connection::Connection,
     failure::{End, Failure},
     interrupt::Interrupt,
     output::Output,
@@ -35,14 +36,14 @@ const MAX_INPUT_BYTES: u64 = 64 << 20;
 
 /// Asks, prints the answer, and ends.
 pub(crate) async fn run(
-    connection: &ConnectionArguments,
+    connection: &Connection,
     arguments: ApiArguments,
     output: &mut Output,
     interrupt: &mut Interrupt,
 ) -> Result<End, Failure> {
     let ApiArguments { api_key, method } = arguments;
     let key = api_key.filter(|key| !key.0.is_empty()).map(|key| ApiKey::new(&key.0)).transpose()?;
-    let http = Http::new(&connection.url, key, connection.tls.config()?);
+    let http = Http::new(&connection.url, key, connection.tls()?);
     let positions = matches!(method, Method::One(Command::History { positions: true, .. }));
     let work = async {
         let (request, body) = prepare(method).await?;

@@ -1,6 +1,8 @@
 mod channel;
 mod connection;
+mod page;
 mod room;
+mod watch;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
@@ -10,13 +12,17 @@ pub(crate) use self::{
         position,
     },
     connection::{ConnectionArguments, WaitArgument},
+    page::{CompletionsArguments, ManArguments},
     room::{ChatArguments, EchoArguments, RelayArguments},
+    watch::{PingArguments, TailArguments},
 };
 use self::{
     channel::{
         HISTORY_EXAMPLES, PRESENCE_EXAMPLES, PUB_EXAMPLES, RPC_EXAMPLES, STATS_EXAMPLES, SUB_EXAMPLES,
     },
+    page::{COMPLETIONS_EXAMPLES, MAN_EXAMPLES},
     room::{CHAT_EXAMPLES, ECHO_EXAMPLES, RELAY_EXAMPLES},
+    watch::{PING_EXAMPLES, TAIL_EXAMPLES},
 };
 use crate::api::ApiArguments;
 
@@ -33,6 +39,8 @@ Examples:
   throng-client presence lobby                   who is there, with presence on the server
   throng-client rpc time                         call a method of the application behind the server
   throng-client api publish news '{\"n\":1}'       publish as a backend does, over HTTP
+  throng-client ping --count 10                  how long is the way?
+  throng-client --profile work tail              all that this connection receives
   throng-client relay lobby < lines.txt          send lines to a room of the relay, raw
   throng-client --url wss://chat.example echo    how long is a round trip?
   throng-client --url wss://localhost:8080 --cacert root.pem echo
@@ -45,8 +53,17 @@ Exit status:
   4    the server refused: an error reply, a terminal close code, an HTTP status
   130  interrupted before it was done
 
+Profiles, in $XDG_CONFIG_HOME/throng/client.toml (or ~/.config), or --config FILE:
+  default = \"work\"                     # without --profile
+  [profile.work]
+  url = \"wss://chat.example\"
+  token_command = \"pass show chat\"     # or token = \"…\"
+  cacert = \"root.pem\"                  # beside the file
+  Flags win over the environment, and that over the profile.
+
 Environment:
   THRONG_URL      the server, unless --url is given
+  THRONG_PROFILE  the profile, unless --profile is given
   THRONG_TOKEN    the token, unless --token is given
   THRONG_API_KEY  the key of the server API, unless --api-key is given
   NO_COLOR        no colours, when set to anything
@@ -54,7 +71,7 @@ Environment:
 
 /// A client of throng for terminals, pipes and scripts.
 ///
-/// `sub`, `pub`, `history`, `presence`, `stats` and `rpc` speak the Centrifuge protocol. `chat`, `relay` and `echo` use plain
+/// `sub`, `pub`, `history`, `presence`, `stats`, `rpc`, `ping` and `tail` speak the Centrifuge protocol. `chat`, `relay` and `echo` use plain
 /// WebSocket messages, as browsers and other tools do. `api` is what a backend uses, over HTTP.
 ///
 /// A server that cannot be reached at the start ends the command. After that, lost connections come back by themselves;
@@ -89,6 +106,19 @@ pub(crate) struct OutputArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Connected(Connected),
+    /// Print a script that completes commands and flags in a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArguments),
+    /// Print a page of the manual, of the program or of one of its commands.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArguments),
+}
+
+/// What needs a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connected {
     /// Print what is published to channels.
     ///
     /// One line a publication: the data alone for one channel, channel and data with a tab between them for several.
@@ -138,6 +168,17 @@ pub(crate) enum Command {
     /// Send a message to /echo and print how long it took.
     #[command(after_help = ECHO_EXAMPLES)]
     Echo(EchoArguments),
+    /// Measure round trips over a connection of the protocol, one a second, until Ctrl-C or --count.
+    ///
+    /// A line for each, and at the end minimum, average, maximum and the 99th percentile. What is sent is a call of a method
+    /// that no application has; the refusal is the answer.
+    #[command(after_help = PING_EXAMPLES)]
+    Ping(PingArguments),
+    /// Print all that a connection receives: channels that the server subscribes it to, and messages outside of channels.
+    ///
+    /// One line for each: what it is, the channel, and what there is to say of it, with tabs between them.
+    #[command(after_help = TAIL_EXAMPLES)]
+    Tail(TailArguments),
     /// Do what a backend does: publish, ask and manage over the HTTP server API.
     ///
     /// The API is off until the server's configuration has a key for it; give that one with the variable THRONG_API_KEY,
@@ -149,7 +190,8 @@ impl Arguments {
     /// What was typed. Ends the program if that makes no sense, or asks for help.
     pub(crate) fn checked() -> Self {
         let arguments = Self::parse();
-        if let Command::Sub(SubArguments { channels, since, sub_token, .. }) = &arguments.command
+        if let Command::Connected(Connected::Sub(SubArguments { channels, since, sub_token, .. })) =
+            &arguments.command
             && channels.len() > 1
         {
             let problem = match (since, sub_token) {
