@@ -29,6 +29,8 @@ use crate::{
 
 /// Most requests that are taken in before their frames are sent.
 const REQUESTS_PER_TURN: usize = 256;
+/// Most of a buffer for channels that is kept from one frame to the next.
+const CHANNEL_BUFFER_BYTES: usize = 1_024;
 
 /// One client's side of the protocol, over one connection after another.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Conversation {
     queue: QueueReader,
     /// Those that are being sent, empty between two inputs.
     batch: VecDeque<RequestOrder>,
+    /// What the channels of pushes are read into.
+    channel_buffer: String,
     /// When the last connection was lost.
     lost_at: Option<Instant>,
     frames: FrameBatch,
@@ -91,6 +95,7 @@ impl Conversation {
             server_subscriptions: ServerSubscriptions::new(events, format, limits.command_bytes),
             queue,
             batch: VecDeque::with_capacity(REQUESTS_PER_TURN),
+            channel_buffer: String::new(),
             lost_at: None,
             frames: FrameBatch::new(settings.format, settings.max_frame_bytes),
             actions: VecDeque::new(),
@@ -277,10 +282,15 @@ impl Conversation {
     fn receive(&mut self, frame: Bytes, now: Instant) {
         self.heard(now);
         let mut pinged = false;
-        for reply in self.settings.format.decode_replies(frame, &self.settings.limits) {
+        let mut replies = self.settings.format.decode_replies(frame, &self.settings.limits);
+        replies.give_back(std::mem::take(&mut self.channel_buffer));
+        while let Some(reply) = replies.next() {
             match reply {
                 Ok(Reply::Ping) => pinged = true,
-                Ok(Reply::Push(push)) => self.push(push, now),
+                Ok(Reply::Push(Push { channel, event })) => {
+                    self.push(&channel, event, now);
+                    replies.give_back(channel);
+                }
                 Ok(Reply::Answer { id, outcome }) => self.answer(id, outcome, now),
                 Err(error) => self.hang_up(Disconnect::Malformed(error), now),
             }
@@ -288,6 +298,9 @@ impl Conversation {
                 return; // the rest of the frame belongs to a connection that was given up
             }
         }
+        self.channel_buffer = replies.into_buffer();
+        self.channel_buffer.clear();
+        self.channel_buffer.shrink_to(CHANNEL_BUFFER_BYTES);
         if pinged {
             self.pong();
         }
@@ -300,19 +313,18 @@ impl Conversation {
         }
     }
 
-    fn push(&mut self, push: Push, now: Instant) {
-        let Push { channel, event } = push;
+    fn push(&mut self, channel: &str, event: PushEvent, now: Instant) {
         match event {
-            PushEvent::Publication(publication) => self.publication(&channel, publication, now),
-            PushEvent::Join(join) => self.event(&channel, Event::Join(join.info.unwrap_or_default())),
-            PushEvent::Leave(leave) => self.event(&channel, Event::Leave(leave.info.unwrap_or_default())),
-            PushEvent::Unsubscribe(push) if self.subscriptions.has(&channel) => {
-                if self.subscriptions.removed(&channel, push, now) {
-                    self.ask(&channel, now);
+            PushEvent::Publication(publication) => self.publication(channel, publication, now),
+            PushEvent::Join(join) => self.event(channel, Event::Join(join.info.unwrap_or_default())),
+            PushEvent::Leave(leave) => self.event(channel, Event::Leave(leave.info.unwrap_or_default())),
+            PushEvent::Unsubscribe(push) if self.subscriptions.has(channel) => {
+                if self.subscriptions.removed(channel, push, now) {
+                    self.ask(channel, now);
                 }
             }
-            PushEvent::Unsubscribe(push) => self.server_subscriptions.removed(&channel, push),
-            PushEvent::Subscribe(push) => self.server_subscriptions.added(&channel, push),
+            PushEvent::Unsubscribe(push) => self.server_subscriptions.removed(channel, push),
+            PushEvent::Subscribe(push) => self.server_subscriptions.added(channel, push),
             PushEvent::Message(message) => self.server_subscriptions.message(message.data),
             PushEvent::Disconnect(push) => {
                 let code = u16::try_from(push.code).unwrap_or(u16::MAX);

@@ -59,11 +59,20 @@ impl ReplyDraft {
 /// A push while it is read.
 #[derive(Default)]
 pub(super) struct PushDraft {
-    pub(super) channel: String,
+    channel: String,
     event: Option<PushEvent>,
 }
 
 impl PushDraft {
+    /// Sets the channel, in a buffer that was used before.
+    pub(super) fn name(&mut self, channel: &str, spare: &mut String) {
+        if self.channel.capacity() == 0 {
+            self.channel = std::mem::take(spare);
+        }
+        self.channel.clear();
+        self.channel.push_str(channel);
+    }
+
     pub(super) fn fill(&mut self, event: PushEvent) -> Result<(), DecodeError> {
         fill(&mut self.event, event, 0)
     }

@@ -17,19 +17,52 @@ impl Iterator for Commands {
     type Item = Result<Command, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next_with(json::decode_command, protobuf::decode_command)
+        self.0.next_with(|format, message, limits| match format {
+            Format::Json => json::decode_command(message, limits),
+            Format::Protobuf => protobuf::decode_command(message, limits),
+        })
     }
 }
 
 impl std::iter::FusedIterator for Commands {}
 
 /// The replies of one frame, in order; made by [`Format::decode_replies`].
+///
+/// Who gives the channels of pushes [back](Self::give_back) after use gets the next ones in the same buffer:
+///
+/// ```
+/// use throng_protocol::{Format, Limits, Reply};
+///
+/// let frame = "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":1}}}";
+/// let mut buffer = String::with_capacity(100);
+/// for _ in 0..3 {
+///     let mut replies = Format::Json.decode_replies(frame.into(), &Limits::for_replies());
+///     replies.give_back(buffer);
+///     let Some(Ok(Reply::Push(push))) = replies.next() else { panic!("no push") };
+///     assert_eq!((push.channel.as_str(), push.channel.capacity()), ("news", 100));
+///     buffer = push.channel;
+/// }
+/// ```
 #[derive(Debug)]
-pub struct Replies(Frame);
+pub struct Replies {
+    frame: Frame,
+    /// What the channel of the next push is written to.
+    spare: String,
+}
 
 impl Replies {
     pub(super) fn new(format: Format, frame: Bytes, limits: &Limits) -> Self {
-        Self(Frame::new(format, frame, limits))
+        Self { frame: Frame::new(format, frame, limits), spare: String::new() }
+    }
+
+    /// Takes a buffer for the channel of the next push. Its content does not matter.
+    pub fn give_back(&mut self, buffer: String) {
+        self.spare = buffer;
+    }
+
+    /// The buffer that was given back and not used, or an empty string.
+    pub fn into_buffer(self) -> String {
+        self.spare
     }
 }
 
@@ -39,7 +72,12 @@ impl Iterator for Replies {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             // None inside: a push of a kind that is not known here.
-            match self.0.next_with(json::decode_reply, protobuf::decode_reply)? {
+            let spare = &mut self.spare;
+            let decoded = self.frame.next_with(|format, message, limits| match format {
+                Format::Json => json::decode_reply(message, limits, spare),
+                Format::Protobuf => protobuf::decode_reply(message, limits, spare),
+            })?;
+            match decoded {
                 Ok(Some(reply)) => return Some(Ok(reply)),
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
@@ -62,21 +100,19 @@ struct Frame {
     ended: bool,
 }
 
-type Decode<T> = fn(&Bytes, &Limits) -> Result<T, DecodeError>;
-
 impl Frame {
     fn new(format: Format, frame: Bytes, limits: &Limits) -> Self {
         Self { format, rest: frame, limits: *limits, taken: 0, ended: false }
     }
 
-    fn next_with<T>(&mut self, json: Decode<T>, protobuf: Decode<T>) -> Option<Result<T, DecodeError>> {
+    fn next_with<T>(
+        &mut self,
+        decode: impl FnOnce(Format, &Bytes, &Limits) -> Result<T, DecodeError>,
+    ) -> Option<Result<T, DecodeError>> {
         if self.ended || (self.rest.is_empty() && self.taken > 0) {
             return None;
         }
-        let result = self.cut().and_then(|message| match self.format {
-            Format::Json => json(&message, &self.limits),
-            Format::Protobuf => protobuf(&message, &self.limits),
-        });
+        let result = self.cut().and_then(|message| decode(self.format, &message, &self.limits));
         self.ended = result.is_err();
         Some(result)
     }

@@ -23,13 +23,17 @@ pub(crate) fn decode_command(line: &Bytes, limits: &Limits) -> Result<Command, D
     draft.finish()
 }
 
-/// Reads one reply from its line; none if it is a push of an unknown kind.
-pub(crate) fn decode_reply(line: &Bytes, limits: &Limits) -> Result<Option<Reply>, DecodeError> {
+/// Reads one reply from its line; none if it is a push of an unknown kind. `spare` becomes the channel of a push.
+pub(crate) fn decode_reply(
+    line: &Bytes,
+    limits: &Limits,
+    spare: &mut String,
+) -> Result<Option<Reply>, DecodeError> {
     let mut draft = ReplyDraft::default();
     read_envelope(line, limits, |reader, key| match key {
         "id" => draft.id.read(reader),
         "error" => draft.fill(Err(Value::read_json(reader)?)),
-        "push" => read_push(draft.push.get_or_insert_default(), reader),
+        "push" => read_push(draft.push.get_or_insert_default(), reader, spare),
         _ => match Outcome::read_member(key, reader)? {
             Some(outcome) => draft.fill(Ok(outcome)),
             None => reader.skip(),
@@ -38,10 +42,13 @@ pub(crate) fn decode_reply(line: &Bytes, limits: &Limits) -> Result<Option<Reply
     draft.finish()
 }
 
-fn read_push(draft: &mut PushDraft, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+fn read_push(draft: &mut PushDraft, reader: &mut Reader<'_>, spare: &mut String) -> Result<(), DecodeError> {
     reader.object(|reader, key| match key {
         _ if reader.take_null() => Ok(()),
-        "channel" => draft.channel.read(reader),
+        "channel" => {
+            draft.name(&reader.string()?, spare);
+            Ok(())
+        }
         _ => match PushEvent::read_member(key, reader)? {
             Some(event) => draft.fill(event),
             None => reader.skip(),

@@ -33,13 +33,18 @@ pub(crate) fn decode_command(message: &Bytes, limits: &Limits) -> Result<Command
     draft.finish()
 }
 
-/// Reads one reply, without the length in front; none if it is a push of an unknown kind.
-pub(crate) fn decode_reply(message: &Bytes, limits: &Limits) -> Result<Option<Reply>, DecodeError> {
+/// Reads one reply, without the length in front; none if it is a push of an unknown kind. `spare` becomes the channel
+/// of a push.
+pub(crate) fn decode_reply(
+    message: &Bytes,
+    limits: &Limits,
+    spare: &mut String,
+) -> Result<Option<Reply>, DecodeError> {
     let mut draft = ReplyDraft::default();
     Context::new(message, limits).root().fields(|number, value| match number {
         ID => draft.id.merge(value),
         REPLY_ERROR => draft.fill(Err(Value::from_wire(value)?)),
-        REPLY_PUSH => take_push(draft.push.get_or_insert_default(), value),
+        REPLY_PUSH => take_push(draft.push.get_or_insert_default(), value, spare),
         _ => match Outcome::from_field(number, value)? {
             Some(outcome) => draft.fill(Ok(outcome)),
             None => Ok(()),
@@ -48,9 +53,12 @@ pub(crate) fn decode_reply(message: &Bytes, limits: &Limits) -> Result<Option<Re
     draft.finish()
 }
 
-fn take_push(draft: &mut PushDraft, value: WireValue<'_>) -> Result<(), DecodeError> {
+fn take_push(draft: &mut PushDraft, value: WireValue<'_>, spare: &mut String) -> Result<(), DecodeError> {
     value.fields(|number, value| match number {
-        PUSH_CHANNEL => draft.channel.merge(value),
+        PUSH_CHANNEL => {
+            draft.name(value.text()?, spare);
+            Ok(())
+        }
         _ => match PushEvent::from_field(number, value)? {
             Some(event) => draft.fill(event),
             None => Ok(()),
