@@ -107,6 +107,7 @@ mod dial;
 mod driver;
 mod endpoint;
 mod error;
+mod json;
 mod mailbox;
 mod options;
 mod pool;
@@ -133,7 +134,8 @@ pub use self::{
     client::{Client, ClientBuilder, History, HistoryQuery, PresenceStats, State, StateWatch},
     endpoint::{Endpoint, EndpointError},
     error::{BuildError, ConnectError, Disconnect, RequestError, SubscribeError},
-    mailbox::QueueBounds,
+    json::{DecodeJsonError, JsonEvent, JsonSubscription},
+    mailbox::{QueueBounds, SlowReader},
     pool::{
         ClosedCounts, Pool, PoolBuilder, PoolError, PoolStats, PoolSubscription, PooledClient, SharedClient,
     },

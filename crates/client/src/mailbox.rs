@@ -4,9 +4,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// How much a reader may fall behind before the oldest events are dropped.
-///
-/// The newest event is always kept, however large, so that a reader that returns finds the present and not the past.
+/// How much a reader may fall behind before events are dropped: the oldest, or what its [`SlowReader`] policy says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueBounds {
     /// Most events that wait for the reader. Default 1,024; at least 1 whatever is set.
@@ -21,10 +19,37 @@ impl Default for QueueBounds {
     }
 }
 
+/// What happens when the reader of a stream falls behind by more than its [`QueueBounds`].
+///
+/// ```
+/// use throng_client::{QueueBounds, SlowReader, SubscribeOptions};
+///
+/// let options = SubscribeOptions {
+///     queue: Some(QueueBounds { events: 100, bytes: 1 << 20 }),
+///     slow_reader: SlowReader::Unsubscribe,
+///     ..SubscribeOptions::default()
+/// };
+/// assert_eq!(SubscribeOptions::default().slow_reader, SlowReader::DropOldest);
+/// # drop(options);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SlowReader {
+    /// The oldest events are dropped, and [`Event::Missed`](crate::Event::Missed) stands in their place. The newest
+    /// event is always kept, however large, so that a reader that returns finds the present and not the past.
+    #[default]
+    DropOldest,
+    /// The events that do not fit any more are dropped, and [`Event::Missed`](crate::Event::Missed) stands in their
+    /// place.
+    DropNewest,
+    /// The subscription ends: after what was queued comes
+    /// [`UnsubscribeReason::TooSlow`](crate::UnsubscribeReason::TooSlow).
+    Unsubscribe,
+}
+
 /// What a mailbox gives its reader.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Delivery<T> {
-    /// So many events, all older than whatever follows, were dropped because the reader was too slow.
+    /// So many events were dropped here because the reader was too slow.
     Missed(u64),
     /// The next event.
     Event(T),
@@ -34,15 +59,24 @@ pub(crate) enum Delivery<T> {
 ///
 /// The writer never waits: a full queue drops its oldest event and counts it, and the reader is told the count first.
 pub(crate) fn mailbox<T>(bounds: QueueBounds) -> (MailboxSender<T>, MailboxReceiver<T>) {
+    mailbox_with(bounds, SlowReader::DropOldest)
+}
+
+/// The same with another policy for a full queue.
+pub(crate) fn mailbox_with<T>(
+    bounds: QueueBounds,
+    policy: SlowReader,
+) -> (MailboxSender<T>, MailboxReceiver<T>) {
     let inner = Arc::new(Mutex::new(Inner {
         queue: VecDeque::new(),
         bytes: 0,
         missed: 0,
+        overrun: false,
         ended: false,
         abandoned: false,
         reader: None,
     }));
-    (MailboxSender { inner: Arc::clone(&inner), bounds }, MailboxReceiver { inner })
+    (MailboxSender { inner: Arc::clone(&inner), bounds, policy }, MailboxReceiver { inner })
 }
 
 /// The writing half. Dropping it ends the queue: the reader gets what is in it, then the end.
@@ -50,6 +84,7 @@ pub(crate) fn mailbox<T>(bounds: QueueBounds) -> (MailboxSender<T>, MailboxRecei
 pub(crate) struct MailboxSender<T> {
     inner: Arc<Mutex<Inner<T>>>,
     bounds: QueueBounds,
+    policy: SlowReader,
 }
 
 /// The reading half. Dropping it frees what is queued and makes the sender discard.
@@ -60,30 +95,64 @@ pub(crate) struct MailboxReceiver<T> {
 
 #[derive(Debug)]
 struct Inner<T> {
-    queue: VecDeque<(T, usize)>,
+    queue: VecDeque<Entry<T>>,
     bytes: usize,
+    /// How many were dropped since the last one in the queue.
     missed: u64,
+    /// The reader was too slow for a policy that takes no more then.
+    overrun: bool,
     ended: bool,
     abandoned: bool,
     reader: Option<Waker>,
 }
 
+#[derive(Debug)]
+struct Entry<T> {
+    event: T,
+    bytes: usize,
+    /// How many were dropped right before it.
+    missed: u64,
+}
+
 impl<T> MailboxSender<T> {
-    /// Puts an event with a payload of `bytes` at the end, dropping from the front what no longer fits.
+    /// Puts an event with a payload of `bytes` at the end, or drops what the policy says.
     pub(crate) fn push(&self, event: T, bytes: usize) {
         let mut inner = lock(&self.inner);
-        if inner.abandoned {
+        if inner.abandoned || inner.overrun {
             return;
         }
-        while !inner.queue.is_empty()
-            && (inner.queue.len() >= self.bounds.events || inner.bytes + bytes > self.bounds.bytes)
-        {
-            inner.pop();
-            inner.missed += 1;
+        match self.policy {
+            SlowReader::DropOldest => {
+                while inner.lacks_room(self.bounds, bytes) {
+                    inner.drop_oldest();
+                }
+            }
+            SlowReader::DropNewest if inner.lacks_room(self.bounds, bytes) => {
+                inner.missed += 1;
+                return;
+            }
+            SlowReader::Unsubscribe if inner.lacks_room(self.bounds, bytes) => {
+                inner.overrun = true;
+                return;
+            }
+            SlowReader::DropNewest | SlowReader::Unsubscribe => {}
         }
-        inner.queue.push_back((event, bytes));
-        inner.bytes += bytes;
+        inner.put(event, bytes);
         wake_reader(inner);
+    }
+
+    /// Puts the last event at the end, for which there is always room.
+    pub(crate) fn push_last(&self, event: T) {
+        let mut inner = lock(&self.inner);
+        if !inner.abandoned {
+            inner.put(event, 0);
+            wake_reader(inner);
+        }
+    }
+
+    /// True when the reader was too slow, and the policy wants it to end then.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.policy == SlowReader::Unsubscribe && lock(&self.inner).overrun
     }
 }
 
@@ -91,11 +160,15 @@ impl<T> MailboxReceiver<T> {
     /// The next event, or `None` after the end. Cancel safe: nothing is taken unless it is returned.
     pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
         let mut inner = lock(&self.inner);
-        if inner.missed > 0 {
-            return Poll::Ready(Some(Delivery::Missed(std::mem::take(&mut inner.missed))));
+        let missed = match inner.queue.front_mut() {
+            Some(entry) => std::mem::take(&mut entry.missed),
+            None => std::mem::take(&mut inner.missed),
+        };
+        if missed > 0 {
+            return Poll::Ready(Some(Delivery::Missed(missed)));
         }
-        if let Some(event) = inner.pop() {
-            return Poll::Ready(Some(Delivery::Event(event)));
+        if let Some(entry) = inner.pop() {
+            return Poll::Ready(Some(Delivery::Event(entry.event)));
         }
         if inner.ended {
             return Poll::Ready(None);
@@ -106,10 +179,30 @@ impl<T> MailboxReceiver<T> {
 }
 
 impl<T> Inner<T> {
-    fn pop(&mut self) -> Option<T> {
-        let (event, bytes) = self.queue.pop_front()?;
-        self.bytes -= bytes;
-        Some(event)
+    /// One event always fits, however large.
+    fn lacks_room(&self, bounds: QueueBounds, bytes: usize) -> bool {
+        !self.queue.is_empty() && (self.queue.len() >= bounds.events || self.bytes + bytes > bounds.bytes)
+    }
+
+    fn put(&mut self, event: T, bytes: usize) {
+        let missed = std::mem::take(&mut self.missed);
+        self.queue.push_back(Entry { event, bytes, missed });
+        self.bytes += bytes;
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(dropped) = self.pop() else { return };
+        let missed = dropped.missed + 1;
+        match self.queue.front_mut() {
+            Some(next) => next.missed += missed,
+            None => self.missed += missed,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry<T>> {
+        let entry = self.queue.pop_front()?;
+        self.bytes -= entry.bytes;
+        Some(entry)
     }
 }
 
@@ -199,6 +292,41 @@ mod tests {
         assert_eq!(take(&reader), event("huge"));
         sender.push("small", 4);
         assert_eq!(take(&reader), event("small"));
+    }
+
+    #[test]
+    fn a_reader_that_wants_the_oldest_is_told_what_it_missed_where_it_missed_it() {
+        let bounds = QueueBounds { events: 2, bytes: 1_000 };
+        let (sender, reader) = mailbox_with(bounds, SlowReader::DropNewest);
+        for number in 0..5 {
+            sender.push(number, 1);
+        }
+        assert_eq!(take(&reader), event(0));
+        sender.push(5, 1);
+        assert_eq!(take(&reader), event(1));
+        assert_eq!(take(&reader), Poll::Ready(Some(Delivery::Missed(3))));
+        assert_eq!(take(&reader), event(5));
+        for number in 6..9 {
+            sender.push(number, 1);
+        }
+        sender.push_last(9);
+        drop(sender);
+        assert_eq!((take(&reader), take(&reader)), (event(6), event(7)));
+        assert_eq!(take(&reader), Poll::Ready(Some(Delivery::Missed(1))));
+        assert_eq!((take(&reader), take(&reader)), (event(9), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_queue_that_ends_when_it_is_full_takes_nothing_more_but_the_end() {
+        let bounds = QueueBounds { events: 100, bytes: 10 };
+        let (sender, reader) = mailbox_with(bounds, SlowReader::Unsubscribe);
+        sender.push("a", 8);
+        assert!(!sender.is_overrun());
+        sender.push("b", 8);
+        assert!(sender.is_overrun());
+        sender.push("c", 1);
+        sender.push_last("end");
+        assert_eq!((take(&reader), take(&reader)), (event("a"), event("end")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use throng_protocol::{FilterNode, Payload, StreamPosition, SubscribeRequest};
 
-use crate::{Token, TokenError, TokenGetter};
+use crate::{QueueBounds, SlowReader, Token, TokenError, TokenGetter};
 
 /// What to ask for with a subscription; see [`Client::subscribe_with`](crate::Client::subscribe_with).
 ///
@@ -32,6 +32,10 @@ pub struct SubscribeOptions {
     pub delta: bool,
     /// Get only publications whose tags fulfil this condition.
     pub tags_filter: Option<FilterNode>,
+    /// How far the reader of the stream may fall behind. Default: what the builder says.
+    pub queue: Option<QueueBounds>,
+    /// What happens when it falls behind further. Default: the oldest events are dropped.
+    pub slow_reader: SlowReader,
     /// The token that allows it, for channels that need one. Default none.
     pub token: Token,
     /// Where to get a token when there is none, when it has expired, and shortly before it does. Default none: then a

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use throng_protocol::{ClientInfo, ErrorReply, Publication, StreamPosition};
 
 use crate::{
-    Disconnect,
+    Disconnect, JsonSubscription,
     driver::Shared,
     mailbox::{Delivery, MailboxReceiver},
     state::{Place, SubscriptionKey, Told},
@@ -20,9 +20,9 @@ use crate::{
 /// [`Event::Subscribing`] and [`Event::Subscribed`]. The stream ends after [`Event::Unsubscribed`].
 /// Dropping it unsubscribes.
 ///
-/// The reader may fall behind by as much as the client's [`QueueBounds`](crate::QueueBounds) allow. Beyond that the
-/// oldest events are dropped, and [`Event::Missed`] tells how many; the connection and the other subscriptions never
-/// wait for a slow reader.
+/// The reader may fall behind by as much as its [`QueueBounds`](crate::QueueBounds) allow. Beyond that the oldest events
+/// are dropped, and [`Event::Missed`] tells how many; or what else [`SlowReader`](crate::SlowReader) says. The connection
+/// and the other subscriptions never wait for a slow reader.
 ///
 /// ```no_run
 /// # async fn example(client: throng_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -77,7 +77,7 @@ pub enum Event {
         /// are missing, if the epochs are the same. None when the server keeps no stream any more.
         current: Option<StreamPosition>,
     },
-    /// So many events, older than those that follow, were dropped because this stream was read too slowly.
+    /// So many events were dropped here because this stream was read too slowly.
     Missed(u64),
     /// The subscription is over. The last event.
     Unsubscribed(UnsubscribeReason),
@@ -110,6 +110,10 @@ pub enum UnsubscribeReason {
     /// ([`TokenError::Unauthorized`](crate::TokenError::Unauthorized)).
     #[error("not authorized by the token getter")]
     Unauthorized,
+    /// The stream was read too slowly, and [`SlowReader::Unsubscribe`](crate::SlowReader::Unsubscribe) was chosen. What
+    /// came after the events before this one was not kept.
+    #[error("the stream was read too slowly")]
+    TooSlow,
     /// A server-side subscription that the server did not set up again after an interruption.
     #[error("not subscribed by the server any more")]
     Withdrawn,
@@ -147,6 +151,11 @@ impl Subscription {
     /// True when the server has granted recovery, as far as the events say that were handed out.
     pub fn is_recoverable(&self) -> bool {
         self.place.as_ref().is_some_and(|place| place.recoverable)
+    }
+
+    /// Reads payloads as JSON from now on, each as a `T`.
+    pub const fn json<T: serde::de::DeserializeOwned>(self) -> JsonSubscription<T> {
+        JsonSubscription::new(self)
     }
 
     /// The next publication; none when the subscription is over. Skips all other events, also [`Event::Gap`] and

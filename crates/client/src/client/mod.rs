@@ -18,7 +18,7 @@ pub use self::{
 use crate::{
     Disconnect, SubscribeError, SubscribeOptions, Subscription,
     driver::Shared,
-    mailbox::mailbox,
+    mailbox::mailbox_with,
     options::Options,
     send_queue::RequestQueue,
     state::{NewSubscription, SubscriptionKey},
@@ -143,7 +143,8 @@ impl Client {
         self.check(channel, &options)?;
         let generation = self.inner.generations.fetch_add(1, Ordering::Relaxed);
         let key = SubscriptionKey { channel: channel.into(), generation };
-        let (events, reader) = mailbox(self.inner.options.queue);
+        let (events, reader) =
+            mailbox_with(options.queue.unwrap_or(self.inner.options.queue), options.slow_reader);
         // From here on, dropping this future drops the subscription, which takes the wish back. Declared before the
         // receiver, so dropped after it: who sees the subscription abandoned also sees that nobody waits for it.
         let mut subscription = Subscription::new(key.clone(), reader, Arc::clone(&self.inner.shared));

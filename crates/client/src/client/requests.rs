@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use futures_util::{Stream, stream};
 use throng_protocol::{
     ClientInfo, Format, HistoryRequest, Outcome, Payload, PresenceRequest, PresenceStatsRequest, Publication,
     PublishRequest, Request, RpcRequest, SendRequest, StreamPosition,
@@ -29,6 +30,9 @@ pub struct History {
     /// Where the stream stands: the place of its newest publication, whether it is among these or not.
     pub position: StreamPosition,
 }
+
+/// Publications of a page when the query does not say.
+const HISTORY_PAGE: u32 = 100;
 
 /// How many are in a channel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -92,6 +96,40 @@ impl Client {
             }
             other => Err(wrong("history", &other)),
         }
+    }
+
+    /// Reads the past of a channel page by page, until the present: a stream of pages with
+    /// [`limit`](HistoryQuery::limit) publications at most (default 100, at least 1), each asked for when the stream is
+    /// polled for it. There is always one page, which may be empty. The stream ends after its first error.
+    ///
+    /// What the server throws away while this reads is missing between two pages: then the offsets do not follow on
+    /// each other.
+    ///
+    /// ```no_run
+    /// # async fn example(client: throng_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_util::TryStreamExt as _;
+    /// use throng_client::HistoryQuery;
+    ///
+    /// let mut pages = client.history_pages("news", HistoryQuery::default());
+    /// while let Some(page) = pages.try_next().await? {
+    ///     println!("{} of those up to {}", page.publications.len(), page.position.offset);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn history_pages<'a>(
+        &'a self,
+        channel: &'a str,
+        query: HistoryQuery,
+    ) -> impl Stream<Item = Result<History, RequestError>> + Send + Unpin + use<'a> {
+        let limit = query.limit.unwrap_or(HISTORY_PAGE).max(1);
+        let first = HistoryQuery { limit: Some(limit), ..query };
+        Box::pin(stream::unfold(Some(first), async move |query| {
+            let query = query?;
+            let page = self.history(channel, query.clone()).await;
+            let next = page.as_ref().ok().and_then(|page| next_page(query, page));
+            Some((page, next))
+        }))
     }
 
     /// Asks who is in a channel: the clients by their connections' ids.
@@ -173,6 +211,14 @@ impl Client {
         }
         Ok(data)
     }
+}
+
+/// What to ask for after this page; none when it was the last.
+fn next_page(query: HistoryQuery, page: &History) -> Option<HistoryQuery> {
+    let last = page.publications.last()?.offset;
+    let more = if query.reverse { last > 1 } else { last < page.position.offset };
+    let since = StreamPosition { offset: last, epoch: page.position.epoch.clone() };
+    more.then_some(HistoryQuery { since: Some(since), ..query })
 }
 
 fn named(channel: &str) -> Result<String, RequestError> {

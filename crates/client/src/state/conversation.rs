@@ -316,8 +316,8 @@ impl Conversation {
     fn push(&mut self, channel: &str, event: PushEvent, now: Instant) {
         match event {
             PushEvent::Publication(publication) => self.publication(channel, publication, now),
-            PushEvent::Join(join) => self.event(channel, Event::Join(join.info.unwrap_or_default())),
-            PushEvent::Leave(leave) => self.event(channel, Event::Leave(leave.info.unwrap_or_default())),
+            PushEvent::Join(join) => self.event(channel, Event::Join(join.info.unwrap_or_default()), now),
+            PushEvent::Leave(leave) => self.event(channel, Event::Leave(leave.info.unwrap_or_default()), now),
             PushEvent::Unsubscribe(push) if self.subscriptions.has(channel) => {
                 if self.subscriptions.removed(channel, push, now) {
                     self.ask(channel, now);
@@ -344,11 +344,11 @@ impl Conversation {
         }
     }
 
-    fn event(&mut self, channel: &str, event: Event) {
-        if self.subscriptions.has(channel) {
-            self.subscriptions.event(channel, event);
-        } else {
+    fn event(&mut self, channel: &str, event: Event, now: Instant) {
+        if !self.subscriptions.has(channel) {
             self.server_subscriptions.event(channel, event);
+        } else if self.subscriptions.event(channel, event) {
+            self.leave(channel, now);
         }
     }
 

@@ -209,7 +209,7 @@ impl Subscriptions {
             }
             None => put(events, told),
         });
-        taken.is_err_and(|fault| self.broken(&key.channel, &fault))
+        taken.is_err_and(|fault| self.broken(&key.channel, &fault)) || self.overrun(&key.channel)
     }
 
     /// The server has refused the subscription.
@@ -245,20 +245,20 @@ impl Subscriptions {
     }
 
     /// A publication for whoever is subscribed. One that precedes the confirmation belongs to an earlier subscription.
-    /// True when it cannot be read: then the caller unsubscribes, and the channel is asked for again once that is
-    /// answered.
+    /// True when the caller has to unsubscribe: it cannot be read, and the channel is asked for again once that is
+    /// answered; or the reader was too slow and wants its end.
     pub(crate) fn publication(&mut self, channel: &str, publication: Publication) -> bool {
         let Some(entry) = self.live(channel) else { return false };
         let Entry { track, events, .. } = entry;
         let taken = track.publication(publication, |told| put(events, told));
-        taken.is_err_and(|fault| self.broken(channel, &fault))
+        taken.is_err_and(|fault| self.broken(channel, &fault)) || self.overrun(channel)
     }
 
-    /// Another event of a channel, without a payload to speak of.
-    pub(crate) fn event(&mut self, channel: &str, event: Event) {
-        if let Some(entry) = self.live(channel) {
-            entry.tell(event);
-        }
+    /// Another event of a channel, without a payload to speak of. True when the caller has to unsubscribe.
+    pub(crate) fn event(&mut self, channel: &str, event: Event) -> bool {
+        let Some(entry) = self.live(channel) else { return false };
+        entry.tell(event);
+        self.overrun(channel)
     }
 
     /// The server has removed the subscription. True when it is to be asked for again now.
@@ -280,6 +280,11 @@ impl Subscriptions {
         }
         entry.credential.suspend();
         entry.tell(Event::Subscribing);
+        if self.overrun(channel) {
+            self.leaving.remove(channel); // the server knows
+            return false;
+        }
+        let Some(entry) = self.entries.get_mut(channel) else { return false };
         if now.duration_since(since) < SETTLE {
             self.wait(channel, now);
             return false;
@@ -292,7 +297,6 @@ impl Subscriptions {
     /// The connection is gone and will be tried again: everything has to be asked for again. `void`: what this client
     /// remembers of the streams is of no use any more.
     pub(crate) fn connection_lost(&mut self, void: bool) {
-        self.leaving.clear();
         self.retries.clear();
         self.renewals.clear();
         for entry in self.entries.values_mut() {
@@ -307,6 +311,10 @@ impl Subscriptions {
             entry.state = EntryState::Idle;
             entry.step = 0;
         }
+        for channel in self.channels() {
+            self.overrun(&channel);
+        }
+        self.leaving.clear();
     }
 
     /// The client has stopped: every subscription ends.
@@ -377,6 +385,17 @@ impl Subscriptions {
         self.entries.get_mut(channel).filter(|entry| matches!(entry.state, EntryState::Live { .. }))
     }
 
+    /// Ends a subscription whose reader was too slow and wants that. True when the server has to be told.
+    fn overrun(&mut self, channel: &str) -> bool {
+        if !self.entries.get(channel).is_some_and(|entry| entry.events.is_overrun()) {
+            return false;
+        }
+        let Some(entry) = self.take(channel) else { return false };
+        entry.end(UnsubscribeReason::TooSlow);
+        self.leaving.insert(channel.into());
+        true
+    }
+
     /// A patch did not fit. The subscription begins anew, without patches and from the last publication that was whole.
     fn broken(&mut self, channel: &str, fault: &DeltaFault) -> bool {
         let Some((channel, _)) = self.entries.get_key_value(channel) else { return false };
@@ -411,7 +430,7 @@ impl Entry {
 
     /// Tells the reader why, as the last event.
     fn end(self, reason: UnsubscribeReason) {
-        self.tell(Event::Unsubscribed(reason));
+        self.events.push_last(self.track.other(Event::Unsubscribed(reason)));
     }
 }
 

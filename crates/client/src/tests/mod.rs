@@ -8,6 +8,7 @@ mod pool_cancellation;
 mod publish;
 mod relay;
 mod requests;
+mod streams;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod tokens;

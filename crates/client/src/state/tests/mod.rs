@@ -6,6 +6,7 @@ mod herd;
 mod recovery;
 mod requests;
 mod server_subscriptions;
+mod slow_readers;
 mod subscriptions;
 mod tokens;
 
