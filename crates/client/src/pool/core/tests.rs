@@ -100,11 +100,11 @@ fn a_shared_connection_without_users_makes_way_for_who_waits_and_one_with_users_
     core.admit();
     let second = core.promote(1, 11, now);
     core.wait(1).unwrap();
-    assert_eq!(core.take_closing(), []);
+    assert_eq!(core.take_closing(), [0_u32; 0]);
     core.leave(1, second, now);
     assert_eq!(core.take_closing(), [11]);
     core.leave(0, first, now);
-    assert_eq!(core.take_closing(), [], "one is enough for one who waits");
+    assert_eq!(core.take_closing(), [0_u32; 0], "one is enough for one who waits");
     assert_eq!(woken(core.closed()), Some((1, None)));
     core.wait(2).unwrap();
     assert_eq!(core.take_closing(), [10]);
