@@ -63,8 +63,9 @@ impl Keeper {
     /// Does the handshake with the certificates of the moment, and counts how it ended. Returns the connection, and until when its
     /// first request must be there.
     ///
-    /// A peer whose first message is not complete takes nothing but its socket. From there on, where keys are computed, so
-    /// many may be under way as `http_server.tls.handshake_limit` says; the others wait, in the order in which they came.
+    /// A peer whose first message is not complete takes nothing but its socket. Then keys are computed and answered, for as
+    /// many at once as `http_server.tls.handshake_limit` says; the others wait, in the order in which they came. Once the
+    /// answer is with its socket, a peer holds up nobody any more, whether it goes on or not.
     ///
     /// The first message must be there by `deadline`. The rest has `patience`, together with the request, from the moment at
     /// which its turn comes: those who are slow take none of the time of those who wait for them.
@@ -101,7 +102,7 @@ impl Keeper {
     {
         let late = |_| HandshakeError::Late;
         let accepted = timeout_at(deadline, hello(&mut socket)).await.map_err(late)??;
-        let _one_of_many = {
+        let one_of_many = {
             let _counted = self.counts().waiting();
             timeout(ROUNDS * patience, self.permit()).await.map_err(|_| HandshakeError::Crowded)?
         };
@@ -112,6 +113,8 @@ impl Keeper {
             Err((error, alert)) => return Err(refuse(&mut socket, error, alert).await),
         };
         let mut stream = TlsStream::new(socket, Box::new(connection));
+        timeout_at(deadline, stream.pass_on()).await.map_err(late)??;
+        drop(one_of_many);
         timeout_at(deadline, stream.handshake()).await.map_err(late)??;
         Ok((stream, deadline))
     }

@@ -16,6 +16,10 @@ use crate::tls::Counts;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Room for the server's answer, and too little for it.
+const WIDE: usize = 1 << 16;
+const NARROW: usize = 300;
+
 type Shaken = Result<(TlsStream<DuplexStream>, Instant), HandshakeError>;
 
 /// A keeper that lets one handshake at a time be under way.
@@ -52,9 +56,9 @@ impl Rig {
         Self { keeper, client: Arc::new(client), _files: files }
     }
 
-    /// The server's part of a handshake, which goes on by itself, and the other end of its socket.
-    fn accept(&self) -> (JoinHandle<Shaken>, DuplexStream) {
-        let (socket, peer) = duplex(1 << 16);
+    /// The server's part of a handshake, which goes on by itself, and the other end of its socket, which holds `room` bytes.
+    fn accept(&self, room: usize) -> (JoinHandle<Shaken>, DuplexStream) {
+        let (socket, peer) = duplex(room);
         let keeper = Arc::clone(&self.keeper);
         let accepting =
             tokio::spawn(async move { keeper.accept(socket, Instant::now() + PATIENCE, PATIENCE).await });
@@ -70,9 +74,9 @@ impl Rig {
         bytes
     }
 
-    /// A client that says hello and nothing more.
-    async fn stall(&self) -> (JoinHandle<Shaken>, DuplexStream) {
-        let (accepting, mut peer) = self.accept();
+    /// A client that says hello and nothing more, with so much room for the answer.
+    async fn stall(&self, room: usize) -> (JoinHandle<Shaken>, DuplexStream) {
+        let (accepting, mut peer) = self.accept(room);
         peer.write_all(&self.hello()).await.unwrap();
         (accepting, peer)
     }
@@ -85,9 +89,9 @@ fn outcome(shaken: &Shaken) -> Option<Outcome> {
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_the_slow_has_all_of_its_own_time_when_its_turn_comes() {
     let (rig, begin) = (Rig::new(), Instant::now());
-    let (stalled, mut silent) = rig.stall().await;
+    let (stalled, mut silent) = rig.stall(NARROW).await;
     silent.read_u8().await.unwrap();
-    let (accepting, peer) = rig.accept();
+    let (accepting, peer) = rig.accept(WIDE);
     let connector = TlsConnector::from(Arc::clone(&rig.client));
     let client = tokio::spawn(async move { connector.connect("a.test".try_into().unwrap(), peer).await });
     assert_eq!(outcome(&stalled.await.unwrap()), Some(Outcome::Late));
@@ -103,7 +107,7 @@ async fn nobody_waits_for_a_turn_for_ever_and_that_is_no_fault_of_the_peers() {
     let (rig, begin) = (Rig::new(), Instant::now());
     let mut waiting = Vec::new();
     for _ in 0..4 {
-        waiting.push(rig.stall().await);
+        waiting.push(rig.stall(NARROW).await);
     }
     let mut outcomes = Vec::new();
     for (accepting, _peer) in waiting {
@@ -118,10 +122,28 @@ async fn nobody_waits_for_a_turn_for_ever_and_that_is_no_fault_of_the_peers() {
 #[tokio::test(start_paused = true)]
 async fn half_of_hello_has_its_time_and_takes_no_turn() {
     let (rig, begin) = (Rig::new(), Instant::now());
-    let (accepting, mut peer) = rig.accept();
+    let (accepting, mut peer) = rig.accept(WIDE);
     peer.write_all(&rig.hello()[..40]).await.unwrap();
-    let (stalled, _silent) = rig.stall().await;
+    let (stalled, _silent) = rig.stall(WIDE).await;
     assert_eq!(outcome(&accepting.await.unwrap()), Some(Outcome::Late));
     assert_eq!(outcome(&stalled.await.unwrap()), Some(Outcome::Late));
     assert!(begin.elapsed() < PATIENCE + Duration::from_secs(1), "neither waited for the other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_its_answer_and_says_nothing_more_takes_no_turn() {
+    let (rig, begin) = (Rig::new(), Instant::now());
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(rig.stall(WIDE).await);
+    }
+    let (accepting, peer) = rig.accept(WIDE);
+    let connector = TlsConnector::from(Arc::clone(&rig.client));
+    let client = tokio::spawn(async move { connector.connect("a.test".try_into().unwrap(), peer).await });
+    accepting.await.unwrap().unwrap();
+    client.await.unwrap().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "it waited for those who are silent");
+    for (accepting, _peer) in silent {
+        assert_eq!(outcome(&accepting.await.unwrap()), Some(Outcome::Late));
+    }
 }

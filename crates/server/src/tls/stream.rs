@@ -71,6 +71,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         .await
     }
 
+    /// Waits until the socket has all that was sealed. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// The socket's.
+    pub(crate) async fn pass_on(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_pass_on(cx)).await
+    }
+
     /// Tells the peer that nothing more will come, if its socket takes that at once. Whoever does not read is not waited for.
     pub(crate) fn part(&mut self) {
         if !std::mem::replace(&mut self.parted, true) {
