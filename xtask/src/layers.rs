@@ -63,6 +63,13 @@ const LAYERS: &[Layer] = &[
         never: &["hyper", "dashmap"],
         tokio: None,
     },
+    // The client's tests use it, so it never reaches the client.
+    Layer {
+        package: "throng-testkit",
+        may_reach: &["throng-protocol", "throng-engine", "throng-registry", "throng-server"],
+        never: &[],
+        tokio: None,
+    },
     Layer {
         package: "throng-bench",
         may_reach: &["throng-protocol", "throng-engine", "throng-registry", "throng-server", "throng-client"],
