@@ -221,7 +221,7 @@ async fn a_relay_follows_its_server_through_a_restart() {
         let (client, peer) = tokio::join!(builder.connect(), listener.accept());
         let mut client = client.unwrap();
         assert!(matches!(next(&mut client).await, Some(RelayEvent::Connected)));
-        assert_eq!(peer.path, "/relay/lobby");
+        assert_eq!(peer.path(), "/relay/lobby");
         peer.close(1001, "going away").await;
         assert!(matches!(next(&mut client).await, Some(RelayEvent::Disconnected(_))));
         let mut peer = listener.accept().await;

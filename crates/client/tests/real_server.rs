@@ -63,7 +63,7 @@ async fn sub_recovers_what_was_published_while_the_connection_was_cut() {
         for number in 2..=4 {
             publisher.publish("news", number.to_string()).await.unwrap();
         }
-        proxy.mend();
+        proxy.restore();
         cli.until_stdout_has("\"data\":4").await;
         publisher.publish("news", "5").await.unwrap();
         let ended = cli.end().await;
@@ -92,7 +92,7 @@ async fn sub_says_how_many_publications_are_missing_when_the_server_no_longer_ha
         for number in 2..=6 {
             publisher.publish("news", number.to_string()).await.unwrap();
         }
-        proxy.mend();
+        proxy.restore();
         let gap = cli.until_stdout_has("\"event\":\"gap\"").await;
         assert!(
             gap.contains("\"since\":{\"offset\":1,") && gap.contains("\"current\":{\"offset\":6,"),
@@ -247,7 +247,7 @@ async fn data_is_whole_with_delta_compression_in_both_formats() {
             for number in 3..=4 {
                 publish(number).await;
             }
-            proxy.mend();
+            proxy.restore();
             cli.until_stdout_has("{\"n\":4,").await;
             publish(5).await;
             let ended = cli.end().await;
@@ -364,7 +364,7 @@ async fn calls_messages_and_channels_of_the_application_reach_both_sides() {
         proxy.cut();
         assert!(matches!(next().await, Event::Subscribing));
         bob.publish("#ann", "2").await.unwrap();
-        proxy.mend();
+        proxy.restore();
         assert!(matches!(next().await, Event::Subscribed));
         assert!(matches!(next().await, Event::Publication(publication) if publication.offset == 2));
     })

@@ -12,7 +12,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 #[cfg(feature = "cli")]
-use support::read_call;
+use support::Call;
 use support::{Listener, Peer, bounded};
 use throng_client::{Client, ConnectError, Disconnect};
 
@@ -93,7 +93,7 @@ async fn the_command_line_trusts_what_ssl_cert_file_names_and_says_so_when_it_do
             let body = "{\"result\":{\"data\":1}}";
             let length = body.len();
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
-            read_call(&mut stream, &answer).await
+            Call::answered(&mut stream, &answer).await
         };
         let cli = cli_support::Cli::new(&url, &["api", "rpc", "one"]).env("SSL_CERT_FILE", trusted);
         let (ended, call) = tokio::join!(cli.run(""), server);
@@ -144,7 +144,7 @@ async fn the_command_line_trusts_a_file_that_is_named_and_anybody_when_it_is_tol
             let server = async {
                 let mut stream = acceptor.accept(listener.stream().await).await.unwrap();
                 let answer = "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"result\":{\"data\":1}}";
-                read_call(&mut stream, answer).await
+                Call::answered(&mut stream, answer).await
             };
             let arguments = [flags, &["api", "rpc", "one"]].concat();
             let cli = cli_support::Cli::new(&url, &arguments).env("SSL_CERT_FILE", untrusted);

@@ -27,7 +27,7 @@ async fn a_client_connects_subscribes_publishes_and_receives_in_both_formats() {
         let mut network = Network::new();
         let builder = network.client().format(format);
         let (client, mut peer) = connected(&mut network, builder).await;
-        assert_eq!(peer.path, "/connection/websocket");
+        assert_eq!(peer.path(), "/connection/websocket");
         let mut news = subscribed(&client, &mut peer, "news").await;
         let (published, payload) =
             tokio::join!(client.publish("news", "{\"n\":1}"), peer.acknowledge(Ok(())));

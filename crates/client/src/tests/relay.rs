@@ -16,13 +16,13 @@ async fn text_stays_text_and_binary_stays_binary() {
     let mut network = Network::new();
     let builder = network.relay();
     let (mut client, mut peer) = connected(&mut network, builder).await;
-    assert_eq!(peer.path, "/relay/lobby");
+    assert_eq!(peer.path(), "/relay/lobby");
     client.send("héllo").await.unwrap();
     client.send(vec![0, 255]).await.unwrap();
     let (text, binary) = (peer.message().await.unwrap(), peer.message().await.unwrap());
     assert_eq!((&text, &binary), (&Message::text("héllo"), &Message::binary(vec![0, 255])));
     for message in [text, binary] {
-        futures_util::SinkExt::send(&mut peer.socket, message).await.unwrap();
+        peer.send(message).await;
     }
     assert!(matches!(client.next().await, Some(RelayEvent::Text(text)) if text == "héllo"));
     assert!(matches!(client.next().await, Some(RelayEvent::Binary(bytes)) if bytes[..] == [0, 255]));

@@ -11,7 +11,7 @@ async fn chat_sends_lines_with_the_name_and_prints_what_others_send() {
         cli.type_in("hello\n\n   \nhow are you?\n").await;
         assert_eq!(peer.message().await, Some(Message::text("ann: hello")));
         assert_eq!(peer.message().await, Some(Message::text("ann: how are you?")));
-        futures_util::SinkExt::send(&mut peer.socket, Message::text("bob: fine")).await.unwrap();
+        peer.send(Message::text("bob: fine")).await;
         cli.until_stdout("bob: fine").await;
         // The end of stdin is the end of the visit.
         cli.end_stdin();

@@ -9,9 +9,9 @@ async fn echo_prints_the_round_trip_and_checks_what_comes_back() {
             let listener = Listener::start().await;
             let server = async {
                 let mut peer = listener.accept().await;
-                assert_eq!(peer.path, "/echo");
+                assert_eq!(peer.path(), "/echo");
                 assert_eq!(peer.message().await, Some(Message::text("hello")));
-                futures_util::SinkExt::send(&mut peer.socket, Message::text(answer)).await.unwrap();
+                peer.send(Message::text(answer)).await;
                 peer.closed().await
             };
             let (ended, _) = tokio::join!(Cli::new(&listener.url(), &["echo"]).run(""), server);

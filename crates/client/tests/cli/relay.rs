@@ -8,10 +8,10 @@ async fn relay_passes_lines_and_messages_through_as_they_are() {
         let listener = Listener::start().await;
         let server = async {
             let mut peer = listener.accept().await;
-            assert_eq!(peer.path, "/relay/tea%20room");
+            assert_eq!(peer.path(), "/relay/tea%20room");
             let messages = [peer.message().await.unwrap(), peer.message().await.unwrap()];
             for message in [Message::text("\x1b[31mred"), Message::binary(vec![0xff, b'x'])] {
-                futures_util::SinkExt::send(&mut peer.socket, message).await.unwrap();
+                peer.send(message).await;
             }
             (messages, peer)
         };
@@ -22,7 +22,7 @@ async fn relay_passes_lines_and_messages_through_as_they_are() {
         cli.until_stdout_bytes(b"\x1b[31mred\n\xffx\n").await;
         // Stdin ends, and with --stay nothing else does.
         cli.end_stdin();
-        futures_util::SinkExt::send(&mut peer.socket, Message::text("late")).await.unwrap();
+        peer.send(Message::text("late")).await;
         cli.until_stdout_bytes(b"late\n").await;
         peer.close(3503, "enough").await;
         assert_eq!(cli.end().await.status, 4);

@@ -43,7 +43,7 @@ async fn tail_raw_prints_frames_as_they_come_and_answers_pings() {
         let listener = Listener::start().await;
         let server = async {
             let mut peer = listener.accept().await;
-            assert_eq!(peer.path, "/connection/websocket");
+            assert_eq!(peer.path(), "/connection/websocket");
             let result = ConnectResult { client: "c1".into(), ping: 25, pong: true, ..Default::default() };
             peer.welcome_with(result).await;
             peer.confirm("news").await;

@@ -169,7 +169,7 @@ async fn a_url_with_a_path_is_used_as_it_is_and_the_query_goes_along() {
         let listener = Listener::start().await;
         let server = async {
             let mut peer = listener.accept().await;
-            let path = peer.path.clone();
+            let path = peer.path().to_owned();
             peer.closed().await;
             path
         };
